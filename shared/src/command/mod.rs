@@ -1,0 +1,1 @@
+//! Argument vectors for git, docker and compose. Pure: nothing here starts a process, and nothing is a shell string.

@@ -1,0 +1,59 @@
+//! Reading settings from the environment: each process has small `from_env` structs, built with these.
+//!
+//! Invariant: a setting that is present and wrong stops the process at start with its name in the message; a secret's
+//! value never stands in an error. Absent: the list of settings (README has it), defaults (each struct has its own).
+
+use std::{env, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
+
+/// A setting that is missing or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0} is not set")]
+    Missing(&'static str),
+    #[error("{name} is not valid: {reason}")]
+    Invalid { name: &'static str, reason: String },
+}
+
+impl ConfigError {
+    pub fn invalid(name: &'static str, reason: impl Into<String>) -> Self {
+        Self::Invalid { name, reason: reason.into() }
+    }
+}
+
+/// A setting's text; empty counts as not set.
+pub fn optional(name: &'static str) -> Option<String> {
+    env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+pub fn required(name: &'static str) -> Result<String, ConfigError> {
+    optional(name).ok_or(ConfigError::Missing(name))
+}
+
+/// A setting of some type, or `default` when it is not set.
+pub fn parsed<T: FromStr<Err: std::fmt::Display>>(name: &'static str, default: T) -> Result<T, ConfigError> {
+    match optional(name) {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|e: T::Err| ConfigError::invalid(name, e.to_string())),
+    }
+}
+
+/// A length of time in whole seconds.
+pub fn seconds(name: &'static str, default: u64) -> Result<Duration, ConfigError> {
+    parsed(name, default).map(Duration::from_secs)
+}
+
+/// A secret of at least `min_bytes` bytes.
+pub fn secret(name: &'static str, min_bytes: usize) -> Result<SecretString, ConfigError> {
+    let value = required(name)?;
+    if value.len() < min_bytes {
+        return Err(ConfigError::invalid(name, format!("needs at least {min_bytes} bytes")));
+    }
+    Ok(value.into())
+}
+
+/// Whether the switch `name` is on (`1` or `true`).
+pub fn switch(name: &'static str) -> bool {
+    matches!(optional(name).as_deref(), Some("1" | "true"))
+}

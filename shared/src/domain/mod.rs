@@ -1,0 +1,9 @@
+//! What the engine is about: ids, the states of builds, servers and deployments, and the grammar of every value that
+//! comes from outside.
+//!
+//! Invariant: a value of a type in here is valid; parsing is the only way to make one. Absent: I/O, SQL, HTTP, clocks.
+
+mod ids;
+pub mod status;
+
+pub use ids::*;

@@ -1,0 +1,135 @@
+//! The states of builds, servers and deployments, and which step may follow which.
+//!
+//! Invariant: [`may_become`](BuildStatus::may_become) is the whole truth about order; the store's compare-and-set
+//! writes ask it. Absent: who may cause a step, and when.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A stored status that this version does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown status")]
+pub struct UnknownStatus;
+
+macro_rules! status {
+    ($(#[$doc:meta])* $name:ident { $($state:ident = $text:literal => [$($next:ident),*],)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $(#[serde(rename = $text)] $state,)* }
+
+        impl $name {
+            /// Every state, in the order of a life without trouble.
+            pub const ALL: &'static [Self] = &[$(Self::$state),*];
+
+            /// The text stored in the database and shown in the API.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$state => $text,)* }
+            }
+
+            /// Whether nothing can follow this state.
+            pub fn is_terminal(self) -> bool {
+                !Self::ALL.iter().any(|next| self.may_become(*next))
+            }
+
+            /// Whether `next` may directly follow this state.
+            pub fn may_become(self, next: Self) -> bool {
+                let allowed: &[Self] = match self { $(Self::$state => &[$(Self::$next),*],)* };
+                allowed.contains(&next)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownStatus;
+
+            fn from_str(s: &str) -> Result<Self, UnknownStatus> {
+                match s { $($text => Ok(Self::$state),)* _ => Err(UnknownStatus) }
+            }
+        }
+    };
+}
+
+status! {
+    /// One build of an app at a commit. A later attempt of its job begins again at `fetching`.
+    BuildStatus {
+        Pending = "pending" => [Fetching, Failed, Cancelled],
+        Fetching = "fetching" => [Fetching, Building, Failed, Cancelled],
+        Building = "building" => [Fetching, Pushing, Failed, Cancelled],
+        Pushing = "pushing" => [Fetching, Success, Failed, Cancelled],
+        Success = "success" => [],
+        Failed = "failed" => [],
+        Cancelled = "cancelled" => [],
+    }
+}
+
+status! {
+    /// One VPS, from the request to confirmed deletion.
+    ServerStatus {
+        Requested = "requested" => [Creating, Deleting, Compensating, Failed],
+        Creating = "creating" => [Booting, Deleting, Compensating, Failed, Stuck],
+        Booting = "booting" => [Bootstrapping, Deleting, Compensating, Failed, Stuck],
+        Bootstrapping = "bootstrapping" => [Ready, Deleting, Compensating, Failed, Stuck],
+        Ready = "ready" => [Stopped, Draining, Deleting],
+        Stopped = "stopped" => [Ready, Draining, Deleting],
+        Draining = "draining" => [Deleting, Stuck],
+        Deleting = "deleting" => [Deleted, Stuck],
+        Deleted = "deleted" => [],
+        Compensating = "compensating" => [Failed, Stuck],
+        Failed = "failed" => [Deleting],
+        Stuck = "stuck" => [Creating, Booting, Bootstrapping, Draining, Deleting, Compensating],
+    }
+}
+
+status! {
+    /// One release of an app on a server. A later attempt of its job begins again at `preparing`.
+    DeploymentStatus {
+        Pending = "pending" => [Preparing, Failed, Cancelled, Deleted],
+        Preparing = "preparing" => [Preparing, Pulling, Failed, Cancelled],
+        Pulling = "pulling" => [Preparing, Starting, Failed, Cancelled],
+        Starting = "starting" => [Preparing, Verifying, Failed, Cancelled],
+        Verifying = "verifying" => [Preparing, Switching, Failed, Cancelled],
+        Switching = "switching" => [Preparing, Live, Failed, RolledBack],
+        Live = "live" => [Superseded, Stopped, Deleted],
+        Superseded = "superseded" => [Deleted],
+        Stopped = "stopped" => [Live, Deleted],
+        Deleted = "deleted" => [],
+        Failed = "failed" => [Deleted],
+        RolledBack = "rolled_back" => [Deleted],
+        Cancelled = "cancelled" => [Deleted],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole state × state matrix, as a reviewer reads it.
+    #[test]
+    fn transition_matrices() {
+        fn rows<S: Copy + fmt::Display>(all: &[S], may: impl Fn(S, S) -> bool) -> String {
+            all.iter()
+                .map(|from| {
+                    let next: Vec<_> = all.iter().filter(|to| may(*from, **to)).map(|s| s.to_string()).collect();
+                    format!("{from} -> {}\n", if next.is_empty() { "(end)".into() } else { next.join(" ") })
+                })
+                .collect()
+        }
+        insta::assert_snapshot!("build", rows(BuildStatus::ALL, BuildStatus::may_become));
+        insta::assert_snapshot!("server", rows(ServerStatus::ALL, ServerStatus::may_become));
+        insta::assert_snapshot!("deployment", rows(DeploymentStatus::ALL, DeploymentStatus::may_become));
+    }
+
+    #[test]
+    fn texts_round_trip() {
+        for s in DeploymentStatus::ALL {
+            assert_eq!(s.as_str().parse::<DeploymentStatus>().ok(), Some(*s));
+        }
+        assert!("nonsense".parse::<BuildStatus>().is_err());
+    }
+}

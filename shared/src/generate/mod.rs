@@ -1,0 +1,1 @@
+//! From a source tree to a Dockerfile, and from a release to a compose file. Pure.

@@ -1,0 +1,24 @@
+//! Everything the four processes share, in reading order. Features gate the heavy parts.
+//!
+//! Dependencies point one way: `domain ← {generate, command} ← {store, queue, docker, ssh, providers}`.
+pub mod domain;
+#[cfg(feature = "generate")]
+pub mod generate;
+
+pub mod command;
+
+pub mod config;
+#[cfg(feature = "secrets")]
+pub mod secrets;
+pub mod telemetry;
+
+#[cfg(feature = "docker")]
+pub mod docker;
+#[cfg(feature = "providers")]
+pub mod providers;
+#[cfg(feature = "queue")]
+pub mod queue;
+#[cfg(feature = "ssh")]
+pub mod ssh;
+#[cfg(feature = "store")]
+pub mod store;

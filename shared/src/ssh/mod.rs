@@ -1,0 +1,1 @@
+//! Talking to a server over SSH with a host key known beforehand.

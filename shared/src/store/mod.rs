@@ -1,0 +1,11 @@
+//! The store: one file per table, and the only place with SQL (the job queue's own statements stand in [`crate::queue`]).
+//!
+//! Invariants: every statement that reads or writes a client's row carries the client's id or a fence; every status
+//! write is compare-and-set and reports how many rows it changed; the same SQL text runs on SQLite and Postgres.
+//! Absent: no HTTP, no job logic, no decision about what a status means (that is [`crate::domain`]).
+
+mod db;
+mod sql;
+
+pub use db::{Db, DbError, Tx};
+pub use sql::{On, Row, Sql, sql};
