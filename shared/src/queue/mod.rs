@@ -1,1 +1,12 @@
-//! The job queue.
+//! The job queue: a lease on a row of `jobs`, run by apalis workers over our own backend.
+//!
+//! Invariants: a job is inserted in the transaction of the row it works on; at most one live attempt can commit
+//! anything, because every write carries the fence `(job, attempt)`; a job is never lost, dropped by a database error,
+//! or run by two live workers. Absent: what a job does, and any copy of a job's state outside its row.
+
+mod enqueue;
+mod job;
+mod statements;
+
+pub use enqueue::{Cancel, Enqueued, cancel, enqueue};
+pub use job::{Handler, Job, JobError, JobKind, Lease, NewJob, StopReason};

@@ -113,9 +113,8 @@ impl Db {
     pub async fn measure_skew(&self) -> Result<(), DbError> {
         let Pool::Postgres(pool) = &self.pool else { return Ok(()) };
         let before = local_now_ms();
-        let theirs: i64 = sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000)::bigint")
-            .fetch_one(pool)
-            .await?;
+        let theirs: i64 =
+            sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000)::bigint").fetch_one(pool).await?;
         let ours = before + (local_now_ms() - before) / 2;
         self.skew_ms.store(theirs - ours, Ordering::Relaxed);
         Ok(())

@@ -5,7 +5,9 @@
 //! Absent: no HTTP, no job logic, no decision about what a status means (that is [`crate::domain`]).
 
 mod db;
+mod fence;
 mod sql;
 
 pub use db::{Db, DbError, Tx};
+pub use fence::Fence;
 pub use sql::{On, Row, Sql, sql};

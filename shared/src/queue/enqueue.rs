@@ -1,0 +1,80 @@
+//! Putting jobs in, and asking for their end, inside the caller's transaction.
+
+use super::{job::NewJob, statements as st};
+use crate::{
+    domain::JobId,
+    store::{Db, DbError, Tx, sql},
+};
+
+/// What became of a request for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    New(JobId),
+    /// A job with the same unique key is queued or running; nothing was added.
+    Active(JobId),
+}
+
+impl Enqueued {
+    pub fn id(self) -> JobId {
+        match self {
+            Self::New(id) | Self::Active(id) => id,
+        }
+    }
+}
+
+/// What became of a request to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It was still queued and is cancelled now.
+    Done,
+    /// It is running; its worker is told within one heartbeat.
+    Requested,
+    /// It had already ended, or does not exist.
+    TooLate,
+}
+
+/// Puts a job into the queue in the caller's transaction, after the row it works on.
+pub async fn enqueue(tx: &mut Tx, db: &Db, job: &NewJob) -> Result<Enqueued, DbError> {
+    if let Some(key) = &job.unique_key {
+        // The lock of the queue's row makes look-up and insert one step for every process.
+        sql(st::LOCK_QUEUE).text(job.kind).execute(&mut *tx).await?;
+        if let Some(id) = sql(st::FIND_ACTIVE).text(key).fetch_optional(&mut *tx, |r| r.parse("id")).await? {
+            return Ok(Enqueued::Active(id));
+        }
+    }
+    let id = JobId::new();
+    let now = db.now_ms();
+    let ticket =
+        sql(st::NEXT_TICKET).text(job.kind).text(job.client).fetch_one(&mut *tx, |r| r.int("last_ticket")).await?;
+    sql(st::INSERT)
+        .text(id)
+        .text(job.kind)
+        .text(job.subject)
+        .text(job.client)
+        .int(job.priority)
+        .int(ticket)
+        .int(job.run_at.unwrap_or(now))
+        .int(job.max_attempts)
+        .int(i64::try_from(job.timeout.as_millis()).unwrap_or(i64::MAX))
+        .opt_text(job.unique_key.as_ref())
+        .opt_text(job.exclusive_key.as_ref())
+        .int(now)
+        .execute(&mut *tx)
+        .await?;
+    tx.notify(st::CHANNEL, job.kind.as_str()).await?;
+    Ok(Enqueued::New(id))
+}
+
+/// Asks for the end of a job: at once if it is queued, through its worker if it runs.
+pub async fn cancel(tx: &mut Tx, db: &Db, id: JobId) -> Result<Cancel, DbError> {
+    let now = db.now_ms();
+    if sql(st::CANCEL_QUEUED).int(now).text(id).execute(&mut *tx).await? == 1 {
+        st::event(&mut *tx, id, "cancelled", None, now).await?;
+        return Ok(Cancel::Done);
+    }
+    if sql(st::CANCEL_RUNNING).int(now).text(id).execute(&mut *tx).await? == 1 {
+        tx.notify(st::CANCEL_CHANNEL, &id.to_string()).await?;
+        return Ok(Cancel::Requested);
+    }
+    Ok(Cancel::TooLate)
+}

@@ -1,0 +1,186 @@
+//! What a job is, and what its handler sees of the queue.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    domain::{ClientId, JobId},
+    store::Fence,
+};
+
+/// The kinds of work, each with its own queue and workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    Build,
+    Provision,
+    Deploy,
+    /// Does nothing: for benchmarks and conformance tests.
+    Noop,
+}
+
+impl JobKind {
+    pub const ALL: [Self; 4] = [Self::Build, Self::Provision, Self::Deploy, Self::Noop];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Provision => "provision",
+            Self::Deploy => "deploy",
+            Self::Noop => "noop",
+        }
+    }
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for JobKind {
+    type Err = UnknownKind;
+
+    fn from_str(s: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|k| k.as_str() == s).ok_or(UnknownKind)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("unknown kind of job")]
+pub struct UnknownKind;
+
+/// A job to be put into the queue.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    pub kind: JobKind,
+    /// The row it works on.
+    pub subject: Uuid,
+    pub client: ClientId,
+    /// Smaller runs first. 100 is usual.
+    pub priority: i64,
+    /// After this many failed or crashed attempts the job is dead.
+    pub max_attempts: i64,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// Not before this moment (database clock, unix milliseconds); `None` is at once.
+    pub run_at: Option<i64>,
+    /// While a job with this key is queued or running, no second one is made.
+    pub unique_key: Option<String>,
+    /// Jobs with the same key never run at the same time.
+    pub exclusive_key: Option<String>,
+}
+
+impl NewJob {
+    /// A job with three attempts of up to an hour, at normal priority.
+    pub fn new(kind: JobKind, subject: impl Into<Uuid>, client: ClientId) -> Self {
+        Self {
+            kind,
+            subject: subject.into(),
+            client,
+            priority: 100,
+            max_attempts: 3,
+            timeout: Duration::from_secs(3600),
+            run_at: None,
+            unique_key: None,
+            exclusive_key: None,
+        }
+    }
+}
+
+/// A claimed job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub id: JobId,
+    pub kind: JobKind,
+    pub subject: Uuid,
+    pub client: ClientId,
+    /// Counts from 1; the fencing token.
+    pub attempt: i64,
+    pub max_attempts: i64,
+    pub timeout: Duration,
+}
+
+/// Why a running job has to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// Somebody asked for it.
+    Cancelled,
+    /// The attempt took longer than its time.
+    TimedOut,
+    /// Another worker may have the job now: stop, and write nothing more.
+    LeaseLost,
+    /// The process is shutting down and its grace is over: the job goes back to the queue.
+    Shutdown,
+}
+
+/// A handler's hold on its job.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub job: Job,
+    pub(crate) stop: watch::Receiver<Option<StopReason>>,
+}
+
+impl Lease {
+    /// What every write made for this job must carry.
+    pub fn fence(&self) -> Fence {
+        Fence { job: self.job.id, attempt: self.job.attempt }
+    }
+
+    /// Why the job has to stop, if it has to.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        *self.stop.borrow()
+    }
+
+    /// Waits until the job has to stop. Never returns if it need not. Handlers select on it, so that remote work ends.
+    pub async fn stopped(&self) -> StopReason {
+        let mut stop = self.stop.clone();
+        loop {
+            if let Some(reason) = *stop.borrow_and_update() {
+                return reason;
+            }
+            if stop.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// A lease that nothing stops, for tests of handlers.
+    pub fn detached(job: Job) -> Self {
+        let (keep, stop) = watch::channel(None);
+        std::mem::forget(keep);
+        Self { job, stop }
+    }
+}
+
+/// How an attempt ended without success.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// May work later: the job waits (its back-off, or `retry_after`) and is tried again.
+    #[error("{message}")]
+    Transient { message: String, retry_after: Option<Duration> },
+    /// Will not work however often it is tried.
+    #[error("{0}")]
+    Permanent(String),
+    /// Stopped because [`Lease::stopped`] said so.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl JobError {
+    pub fn transient(message: impl fmt::Display) -> Self {
+        Self::Transient { message: message.to_string(), retry_after: None }
+    }
+}
+
+/// Runs jobs of one kind. Every step must be safe to repeat: an attempt can be killed between any two lines.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    async fn run(&self, lease: &Lease) -> Result<(), JobError>;
+
+    /// Called once when a job ended for good without its handler having said so: dead, or cancelled while queued.
+    /// The place to bring the subject's status to its end. Must be safe to repeat.
+    async fn abandoned(&self, job: &Job, state: &'static str, reason: &str) -> Result<(), JobError>;
+}
