@@ -110,13 +110,15 @@ create table status_events (
 ) strict;
 create index status_events_entity on status_events (entity_id, id);
 
--- Append-only log segments of builds, servers and deployments. `seq` counts from 1 without gaps.
+-- Append-only log segments of builds, servers and deployments. `seq` counts from 1 without gaps; `total` is the sum of
+-- bytes up to and including the segment, so that the size limit costs one look at the last row.
 create table log_segments (
   entity_id text not null,
   seq bigint not null,
   client_id text not null,
   at bigint not null,
   text text not null,
+  total bigint not null,
   primary key (entity_id, seq)
 ) strict;
 

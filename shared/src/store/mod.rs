@@ -8,6 +8,10 @@ mod db;
 mod fence;
 mod sql;
 
+pub mod builds;
+pub mod log_segments;
+pub mod status_events;
+
 pub use db::{Db, DbError, Tx};
 pub use fence::Fence;
 pub use sql::{On, Row, Sql, sql};
