@@ -5,7 +5,9 @@
 //! Absent: no HTTP, no job logic, no decision about what a status means (that is [`crate::domain`]).
 
 mod db;
+pub mod deployments;
 mod fence;
+pub mod servers;
 mod sql;
 
 pub mod builds;

@@ -1,0 +1,207 @@
+//! What the deploy worker writes about a deployment.
+//!
+//! Invariant: every function but the `_unfenced` ones changes nothing unless the job's attempt still runs.
+
+use super::{Deployment, event, read, select};
+use crate::{
+    domain::{AppId, DeploymentId, ServerId, status::DeploymentStatus},
+    store::{Db, DbError, Fence, On, Tx, sql},
+};
+
+/// A deployment as its worker sees it; `None` when the fence does not hold or there is no such deployment.
+pub async fn load(on: impl Into<On<'_>>, fence: Fence, id: DeploymentId) -> Result<Option<Deployment>, DbError> {
+    sql(select!(
+        "where id = $1
+           and exists (select 1 from jobs where id = $2 and attempt = $3 and state = 'running')"
+    ))
+    .text(id)
+    .text(fence.job)
+    .int(fence.attempt)
+    .fetch_optional(on, read)
+    .await
+}
+
+/// A deployment by its id alone, for the end of a job, when no fence exists any more.
+pub async fn load_unfenced(on: impl Into<On<'_>>, id: DeploymentId) -> Result<Option<Deployment>, DbError> {
+    sql(select!("where id = $1")).text(id).fetch_optional(on, read).await
+}
+
+/// All deployments of an app on a server that may have left something there, newest first.
+pub async fn on_server(on: impl Into<On<'_>>, server: ServerId, app: AppId) -> Result<Vec<Deployment>, DbError> {
+    sql(select!("where server_id = $1 and app_id = $2 and status <> 'deleted' order by sequence desc limit 100"))
+        .text(server)
+        .text(app)
+        .fetch_all(on, read)
+        .await
+}
+
+/// Moves a deployment to `to` and says why. True when it is there now; false when the fence is lost or the order
+/// forbids it.
+pub async fn advance(
+    tx: &mut Tx,
+    db: &Db,
+    fence: Fence,
+    id: DeploymentId,
+    to: DeploymentStatus,
+    detail: Option<&str>,
+) -> Result<bool, DbError> {
+    let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
+    move_from(tx, db, &deployment, to, None, detail).await
+}
+
+/// As [`advance`], to a failing state with its reason for the client.
+pub async fn fail(
+    tx: &mut Tx,
+    db: &Db,
+    fence: Fence,
+    id: DeploymentId,
+    to: DeploymentStatus,
+    code: &str,
+    message: &str,
+) -> Result<bool, DbError> {
+    let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
+    move_from(tx, db, &deployment, to, Some((code, message)), Some(code)).await
+}
+
+/// As [`fail`], once the job is over: only while no other job works on the deployment.
+pub async fn fail_unfenced(
+    tx: &mut Tx,
+    db: &Db,
+    id: DeploymentId,
+    to: DeploymentStatus,
+    code: &str,
+    message: &str,
+) -> Result<bool, DbError> {
+    let found = sql(select!(
+        "where id = $1 and not exists
+           (select 1 from jobs where subject_id = $1 and kind = 'deploy' and state in ('queued', 'running'))"
+    ));
+    let Some(deployment) = found.text(id).fetch_optional(&mut *tx, read).await? else { return Ok(false) };
+    move_from(tx, db, &deployment, to, Some((code, message)), Some(code)).await
+}
+
+/// Keeps the compose text that was sent to the server.
+pub async fn set_compose(
+    on: impl Into<On<'_>>,
+    fence: Fence,
+    id: DeploymentId,
+    compose: &str,
+) -> Result<bool, DbError> {
+    let set = sql("update deployments set compose = $1 where id = $2
+                     and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')");
+    Ok(set.text(compose).text(id).text(fence.job).int(fence.attempt).execute(on).await? == 1)
+}
+
+/// Where a release went live.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub vps_id: &'a str,
+    pub vps_ip: &'a str,
+}
+
+/// Marks a deployment live and the one it replaces superseded, in one step. False when the fence is lost, the order
+/// forbids it, or a newer release is live already.
+pub async fn set_live(tx: &mut Tx, db: &Db, fence: Fence, id: DeploymentId, place: Place<'_>) -> Result<bool, DbError> {
+    let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
+    let live = sql(select!("where server_id = $1 and app_id = $2 and status = 'live' and id <> $3"))
+        .text(deployment.server)
+        .text(deployment.app)
+        .text(id)
+        .fetch_all(&mut *tx, read)
+        .await?;
+    if live.iter().any(|other| other.sequence > deployment.sequence)
+        || !move_from(tx, db, &deployment, DeploymentStatus::Live, None, None).await?
+    {
+        return Ok(false);
+    }
+    for previous in live {
+        move_from(tx, db, &previous, DeploymentStatus::Superseded, None, None).await?;
+        free_domain(tx, &previous).await?;
+    }
+    sql("update deployments set deployed_at = coalesce(deployed_at, $1), vps_id = $2, vps_ip = $3 where id = $4")
+        .int(db.now_ms())
+        .text(place.vps_id)
+        .text(place.vps_ip)
+        .text(id)
+        .execute(tx)
+        .await?;
+    Ok(true)
+}
+
+/// Marks a deployment deleted, through `cancelled` when its work was cut short, and frees its domain.
+pub async fn set_deleted(tx: &mut Tx, db: &Db, fence: Fence, id: DeploymentId) -> Result<bool, DbError> {
+    let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
+    end(tx, db, deployment).await
+}
+
+/// Marks every deployment on a server deleted: the server is gone, and so are they.
+pub async fn all_deleted(tx: &mut Tx, db: &Db, fence: Fence, server: ServerId) -> Result<(), DbError> {
+    let left = sql(select!(
+        "where server_id = $1 and status <> 'deleted'
+           and exists (select 1 from jobs where id = $2 and attempt = $3 and state = 'running')"
+    ))
+    .text(server)
+    .text(fence.job)
+    .int(fence.attempt)
+    .fetch_all(&mut *tx, read)
+    .await?;
+    for deployment in left {
+        end(tx, db, deployment).await?;
+    }
+    Ok(())
+}
+
+async fn end(tx: &mut Tx, db: &Db, mut deployment: Deployment) -> Result<bool, DbError> {
+    for to in [DeploymentStatus::Cancelled, DeploymentStatus::RolledBack, DeploymentStatus::Deleted] {
+        let direct = deployment.status.may_become(DeploymentStatus::Deleted);
+        if deployment.status.may_become(to) && (to == DeploymentStatus::Deleted || !direct) {
+            if !move_from(tx, db, &deployment, to, None, None).await? {
+                return Ok(false);
+            }
+            deployment.status = to;
+        }
+    }
+    free_domain(tx, &deployment).await?;
+    Ok(deployment.status == DeploymentStatus::Deleted)
+}
+
+/// Gives a domain back unless a release that serves it, or may come to serve it, is left.
+async fn free_domain(tx: &mut Tx, deployment: &Deployment) -> Result<(), DbError> {
+    sql("delete from domains where domain = $1 and app_id = $2 and server_id = $3 and not exists
+           (select 1 from deployments where traefik_domain = $1 and app_id = $2 and server_id = $3 and status not in
+              ('superseded', 'deleted', 'failed', 'rolled_back', 'cancelled'))")
+    .text(&deployment.traefik_domain)
+    .text(deployment.app)
+    .text(deployment.server)
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
+async fn move_from(
+    tx: &mut Tx,
+    db: &Db,
+    deployment: &Deployment,
+    to: DeploymentStatus,
+    error: Option<(&str, &str)>,
+    detail: Option<&str>,
+) -> Result<bool, DbError> {
+    if !deployment.status.may_become(to) {
+        return Ok(deployment.status == to);
+    }
+    let now = db.now_ms();
+    let moved = sql("update deployments set status = $1, updated_at = $2, error_code = $3, error_message = $4
+                     where id = $5 and status = $6")
+    .text(to)
+    .int(now)
+    .opt_text(error.map(|e| e.0))
+    .opt_text(error.map(|e| e.1))
+    .text(deployment.id)
+    .text(deployment.status)
+    .execute(&mut *tx)
+    .await?;
+    if moved == 1 {
+        event(tx, deployment.client, deployment.id, to, detail, now).await?;
+    }
+    Ok(moved == 1)
+}
