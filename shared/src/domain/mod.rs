@@ -4,6 +4,8 @@
 //! Invariant: a value of a type in here is valid; parsing is the only way to make one. Absent: I/O, SQL, HTTP, clocks.
 
 mod ids;
+mod input;
 pub mod status;
 
 pub use ids::*;
+pub use input::*;

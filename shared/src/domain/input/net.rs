@@ -1,0 +1,228 @@
+//! Where an app answers: its domain, its port, its health path.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use url::Host;
+
+use super::{Malformed, keep, text_type};
+
+text_type!(
+    /// A full domain name in lower-case ASCII (`münchen.example` becomes `xn--mnchen-3ya.example`): no wildcard, no
+    /// address, no trailing dot.
+    DomainName,
+    "domain",
+    domain
+);
+
+fn domain(text: &str) -> Result<String, &'static str> {
+    const ALLOWED: &str = "a full domain name such as app.example.com (letters, digits and inner hyphens in labels of up \
+                           to 63, at least two labels, no wildcard, no address)";
+    if text.len() > 1024 || text.contains('%') {
+        return Err(ALLOWED);
+    }
+    match Host::parse(text) {
+        Ok(Host::Domain(name)) => keep(&name, name.contains('.') && is_host_name(&name), ALLOWED),
+        _ => Err(ALLOWED),
+    }
+}
+
+/// Lower-case labels of letters, digits and inner hyphens; the last one is not a number.
+pub(super) fn is_host_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let label =
+        |l: &str| (1..=63).contains(&l.len()) && l.chars().all(plain) && !l.starts_with('-') && !l.ends_with('-');
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
+    name.len() <= 253 && name.split('.').all(label) && !numeric
+}
+
+text_type!(
+    /// The path of a health check: absolute, without query.
+    HealthPath,
+    "health path",
+    health_path
+);
+
+fn health_path(text: &str) -> Result<String, &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
+    let ok = text.starts_with('/')
+        && !text.starts_with("//")
+        && text.len() <= 200
+        && text.chars().all(plain)
+        && !text.split('/').any(|segment| segment == "." || segment == "..");
+    keep(text, ok, "a path that begins with / and has letters, digits and /._~- only, up to 200 characters")
+}
+
+text_type!(
+    /// Where a server or a forge is reached: a DNS name or an IP address.
+    HostAddress,
+    "host",
+    host_address
+);
+
+fn host_address(text: &str) -> Result<String, &'static str> {
+    let ok = text.parse::<IpAddr>().is_ok() || is_host_name(text);
+    keep(text, ok, "a lower-case DNS name or an IP address")
+}
+
+/// Whether an address is not one of the public internet: loopback, private, link-local (metadata services), shared,
+/// multicast, reserved, or an IPv6 form of such a one.
+pub fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            v4.is_private()
+                || v4.is_link_local()
+                || v4.is_documentation()
+                || matches!((a, b, c), (0 | 127 | 224.., _, _) | (100, 64..=127, _) | (198, 18 | 19, _) | (192, 0, 0))
+        }
+        IpAddr::V6(v6) => {
+            // Only 2000::/3 is public; of it, 2001:db8::/32 is documentation and 2002::/16 and 2001::/32 carry IPv4.
+            let [first, second, ..] = v6.segments();
+            first & 0xe000 != 0x2000 || first == 0x2002 || first == 0x2001 && (second == 0xdb8 || second == 0)
+        }
+    }
+}
+
+/// A TCP port that a container listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Port(u16);
+
+impl Port {
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u16> for Port {
+    type Error = Malformed;
+
+    fn try_from(number: u16) -> Result<Self, Malformed> {
+        match number {
+            0 => Err(Malformed { what: "port", grammar: "a number from 1 to 65535" }),
+            _ => Ok(Self(number)),
+        }
+    }
+}
+
+impl TryFrom<i64> for Port {
+    type Error = Malformed;
+
+    fn try_from(number: i64) -> Result<Self, Malformed> {
+        u16::try_from(number).unwrap_or(0).try_into()
+    }
+}
+
+impl From<Port> for u16 {
+    fn from(port: Port) -> u16 {
+        port.0
+    }
+}
+
+impl From<Port> for i64 {
+    fn from(port: Port) -> i64 {
+        port.0.into()
+    }
+}
+
+impl FromStr for Port {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        let number = if digits { text.parse().unwrap_or(0) } else { 0u16 };
+        number.try_into()
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains() {
+        for (raw, text) in [
+            ("App.Example.COM", "app.example.com"),
+            ("münchen.example", "xn--mnchen-3ya.example"),
+            ("a-b.c1.example", "a-b.c1.example"),
+        ] {
+            assert_eq!(raw.parse::<DomainName>().map(String::from).as_deref(), Ok(text));
+        }
+        for bad in [
+            "",
+            "localhost",
+            "*.example.com",
+            "10.0.0.1",
+            "[::1]",
+            "a..b",
+            "-a.example",
+            "a-.example",
+            "a.example.",
+            "a_b.example",
+            "a.example`) || Host(`b",
+            "a.example)",
+            "a%2eb.example",
+            "a b.example",
+            "a.123",
+            "http://a.example",
+            "a.example:80",
+        ] {
+            assert!(bad.parse::<DomainName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn health_paths() {
+        for good in ["/", "/healthz", "/api/v1/health.json"] {
+            assert!(good.parse::<HealthPath>().is_ok(), "{good}");
+        }
+        for bad in ["", "healthz", "//evil.example", "/a b", "/a?b", "/a'b", "/../x", "/%41", "/a\nb"] {
+            assert!(bad.parse::<HealthPath>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn private_addresses() {
+        for text in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "::ffff:8.8.8.8",
+            "fd00::1",
+            "fe80::1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001:0:1::",
+        ] {
+            assert!(is_private(text.parse().expect(text)), "{text}");
+        }
+        for text in ["1.1.1.1", "8.8.8.8", "100.63.0.1", "2606:4700::1111"] {
+            assert!(!is_private(text.parse().expect(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        assert_eq!("8080".parse::<Port>().map(Port::get), Ok(8080));
+        for bad in ["0", "65536", "-1", "+80", " 80", "8o", ""] {
+            assert!(bad.parse::<Port>().is_err(), "{bad}");
+        }
+        assert!(Port::try_from(70_000i64).is_err());
+    }
+}
