@@ -13,6 +13,18 @@ mod sql;
 pub mod builds;
 pub mod log_segments;
 pub mod status_events;
+pub mod api_keys;
+pub mod app_env;
+pub mod apps;
+pub mod clients;
+pub mod customers;
+pub mod deploy_keys;
+pub mod domains;
+pub mod forge_host_keys;
+pub mod idempotency;
+pub mod registry_grants;
+pub mod sessions;
+pub mod users;
 
 pub use db::{Db, DbError, Tx};
 pub use fence::Fence;

@@ -1,0 +1,55 @@
+//! Domains: each is served by one app on one server.
+//!
+//! Invariant: two apps or servers never hold the same domain, whichever clients they belong to. Absent: proof that the
+//! client controls the domain; certificates.
+
+use super::{DbError, On, Row, Tx, sql};
+use crate::domain::{AppId, ClientId, DomainName, ServerId};
+
+/// Who holds a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub client: ClientId,
+    pub app: AppId,
+    pub server: ServerId,
+}
+
+/// Claims a domain. False when another app or server holds it; claiming one's own again is fine.
+pub async fn claim(tx: &mut Tx, now: i64, domain: &DomainName, holder: &Holder) -> Result<bool, DbError> {
+    let claim =
+        sql("insert into domains (domain, client_id, app_id, server_id, created_at) values ($1, $2, $3, $4, $5)
+                     on conflict (domain) do update set created_at = domains.created_at
+                     where domains.client_id = excluded.client_id and domains.app_id = excluded.app_id
+                       and domains.server_id = excluded.server_id");
+    let claim = claim.text(domain).text(holder.client).text(holder.app).text(holder.server).int(now);
+    Ok(claim.execute(tx).await? == 1)
+}
+
+/// Frees the domains of a server (and app, when one is given) that no deployment holds or may come to hold any more.
+pub async fn release_unused(
+    tx: &mut Tx,
+    client: ClientId,
+    server: ServerId,
+    app: Option<AppId>,
+) -> Result<u64, DbError> {
+    sql("delete from domains where server_id = $1 and client_id = $2 and (cast($3 as text) is null or app_id = $3)
+           and not exists (select 1 from deployments d where d.server_id = domains.server_id
+             and d.app_id = domains.app_id and d.traefik_domain = domains.domain
+             and d.status not in ('superseded', 'deleted', 'failed', 'rolled_back', 'cancelled'))")
+    .text(server)
+    .text(client)
+    .opt_text(app)
+    .execute(tx)
+    .await
+}
+
+pub async fn holder(on: impl Into<On<'_>>, domain: &DomainName) -> Result<Option<Holder>, DbError> {
+    sql("select client_id, app_id, server_id from domains where domain = $1")
+        .text(domain)
+        .fetch_optional(on, read)
+        .await
+}
+
+fn read(r: &Row) -> Result<Holder, DbError> {
+    Ok(Holder { client: r.parse("client_id")?, app: r.parse("app_id")?, server: r.parse("server_id")? })
+}
