@@ -1,0 +1,144 @@
+#!/bin/bash
+# The local environment: a Docker engine, base images, a registry, an ACME authority, DNS.
+#
+#   env.sh up                    make it, or do nothing if it is up and well
+#   env.sh status                what runs; 0 if all is well
+#   env.sh down [--purge]        remove it and check that nothing is left; --purge forgets state
+#   env.sh image NAME...         make base images: node python go rust static (all)
+#   env.sh registry start|stop|collect
+#   env.sh dns add NAME IP | dns remove NAME
+#
+# Settings: BYOP_STATE (state), BYOP_CACHE (downloads), BYOP_NET (first three numbers of the
+# network, default 172.31.77), DOCKER_HOST (use that engine), BYOP_DATA_DIR, BYOP_API_URL.
+set -euo pipefail
+LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for part in layout steps packages engine images services envfile; do
+  # shellcheck source=/dev/null
+  . "$LIB/$part.sh"
+done
+
+# The cheap question, answered without starting anything.
+healthy() {
+  [ -s "$ENV_FILE" ] && [ -s "$BYOP_STATE/images-ok" ] || return 1
+  GATEWAY=$(sed -n 's/^export BYOP_GATEWAY=//p' "$ENV_FILE")
+  HUB=$(<"$BYOP_STATE/hub")
+  choose_engine
+  if [ -n "$OWN_ENGINE" ]; then
+    running dockerd && answers "$OWN_SOCKET" || return 1
+  else
+    docker version >/dev/null 2>&1 || return 1
+  fi
+  [ -n "$HUB" ] || running mirror || return 1
+  running dns && running pebble
+}
+
+# What the minimal images were made from; a change makes `up` look again.
+wanted_images() { files_hash "$IMAGES_DIR"; }
+
+load() {
+  healthy || die "the environment is not up; run env.sh up"
+  PUSH_HOST=$GATEWAY:$MIRROR_PORT
+  [ -n "$OWN_ENGINE" ] || PUSH_HOST=127.0.0.1:$MIRROR_PORT
+}
+
+up() {
+  if healthy && [ "$(<"$BYOP_STATE/images-ok")" = "$(wanted_images)" ]; then
+    step "already up: $ENGINE_HOST; settings in $ENV_FILE"
+    return 0
+  fi
+  require_debian
+  mkdir -p "$BYOP_STATE"/{pid,log} "$BYOP_CACHE"
+  require_commands
+  require_tools
+  rm -f "$BYOP_STATE/hub"
+  find_hub
+  if [ -n "$HUB" ]; then
+    step "a public image hub answers: base images are pulled from it, no mirror is set"
+  else
+    step "no public image hub: stand-ins are made from packages"
+  fi
+  engine_up
+  certificates_up
+  trust_registry
+  mirror_up
+  acme_up
+  make_images debian traefik vps builder
+  write_env_file
+  wanted_images | write_file "$BYOP_STATE/images-ok"
+  step "environment up"
+}
+
+status() {
+  local name state bad=0
+  if ! healthy; then
+    echo "not up (state: $BYOP_STATE)"
+    bad=3
+  fi
+  for name in dockerd mirror mirror-push dns pebble registry git-http git-ssh; do
+    state=down
+    ! running "$name" || state="pid $(<"$(pid_file "$name")")"
+    printf '%-12s %s\n' "$name" "$state"
+  done
+  [ $bad != 0 ] || printf '%-12s %s\n' engine "$ENGINE_HOST" gateway "$GATEWAY" settings "$ENV_FILE"
+  return $bad
+}
+
+# Prints what is left of this environment: one line each, nothing if all is gone.
+leftovers() {
+  local pid
+  for pid in $(marked_pids); do echo "process $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"; done
+  awk -v state="$BYOP_STATE/" 'index($5, state) == 1 {print "mount " $5}' /proc/self/mountinfo
+  [ -n "$OWN_ENGINE" ] || return 0
+  [ ! -d "/sys/class/net/$BRIDGE" ] || echo "interface $BRIDGE"
+  ! command -v iptables >/dev/null || iptables-save 2>/dev/null | grep -F "$BRIDGE" | sed 's/^/rule /' || true
+}
+
+down() {
+  local pid
+  if [ -d "$BYOP_STATE" ]; then
+    services_down
+    engine_down
+    for pid in $(marked_pids); do kill -KILL "$pid" 2>/dev/null || true; done
+    wait_until 5 nothing_left || {
+      leftovers >&2
+      die "something is left of the environment, see above"
+    }
+    rm -rf "$BYOP_STATE/pid" "$BYOP_STATE/images-ok" "$ENV_FILE"
+    [ "${1:-}" != --purge ] || rm -rf "$BYOP_STATE"
+  fi
+  step "environment down"
+}
+nothing_left() { [ -z "$(leftovers)" ]; }
+
+# One command at a time changes an environment. A service must not inherit the lock.
+lock() {
+  mkdir -p "$(dirname "$BYOP_STATE")"
+  exec 9>"$BYOP_STATE.lock"
+  flock -w 600 9 || die "another env.sh command is still at work"
+}
+
+main() {
+  local verb=${1:-}
+  shift || true
+  case $verb in
+    up) lock && up ;;
+    down) lock && down "$@" ;;
+    status) status ;;
+    image | images) lock && load && make_images "$@" ;;
+    registry)
+      lock && load
+      case ${1:-} in
+        start) registry_start ;;
+        stop) stop registry ;;
+        collect) registry_collect ;;
+        *) die "usage: env.sh registry start|stop|collect" ;;
+      esac
+      ;;
+    dns) load && dns_command "$@" ;;
+    *)
+      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$LIB/env.sh" >&2
+      exit 2
+      ;;
+  esac
+}
+main "$@"

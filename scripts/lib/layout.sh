@@ -1,0 +1,39 @@
+# shellcheck shell=bash
+# Names, addresses and ports of one environment. Everything derives from BYOP_STATE and BYOP_NET.
+# shellcheck disable=SC2034  # read by the files that source this one
+
+: "${HOME:?HOME is not set}"
+BYOP_STATE=${BYOP_STATE:-$HOME/.cache/byop-engine/env}
+BYOP_CACHE=${BYOP_CACHE:-$HOME/.cache/byop-engine/downloads}
+BYOP_NET=${BYOP_NET:-172.31.77}
+
+[[ $BYOP_STATE = /* && $BYOP_STATE != *[[:space:]]* ]] || {
+  echo "env: BYOP_STATE must be an absolute path without blanks" >&2
+  exit 1
+}
+[[ $BYOP_NET =~ ^([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})$ ]] || {
+  echo "env: BYOP_NET must be the first three numbers of an IPv4 network, like 172.31.77" >&2
+  exit 1
+}
+
+# An interface name has at most 15 characters, so the network is spelled in hex.
+TAG=$(printf 'byop%02x%02x%02x' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}")
+BRIDGE=$TAG
+MTU=1400
+
+TOOLS=$BYOP_CACHE/tools
+OWN_SOCKET=$BYOP_STATE/engine/docker.sock
+ENV_FILE=$BYOP_STATE/env
+MIRROR_PORT=5001
+REGISTRY_PORT=5443
+API_PORT=8080
+ACME_PORT=14000
+ACME_ADMIN_PORT=15000
+DNS_PORT=8053
+DNS_ADMIN_PORT=8055
+GIT_HTTP_PORT=9418
+GIT_SSH_PORT=9422
+DATA_DIR=${BYOP_DATA_DIR:-$BYOP_STATE/data}
+
+export PATH=$TOOLS/usr/sbin:$TOOLS/usr/bin:$PATH:/usr/sbin:/sbin
+export DOCKER_CONFIG_OWN=$BYOP_STATE/docker-config

