@@ -1,1 +1,3 @@
 //! Argument vectors for git, docker and compose. Pure: nothing here starts a process, and nothing is a shell string.
+
+pub mod remote;
