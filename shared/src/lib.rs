@@ -23,3 +23,5 @@ pub mod queue;
 pub mod ssh;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "queue")]
+pub mod worksource;

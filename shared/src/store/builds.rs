@@ -126,6 +126,18 @@ pub async fn find_by_job(on: impl Into<On<'_>>, client: ClientId, job: JobId) ->
         .await
 }
 
+/// Whether an attempt of a build's job holds its lease now.
+pub async fn is_running(on: impl Into<On<'_>>, id: BuildId, attempt: i64) -> Result<bool, DbError> {
+    let running = sql("
+        select j.id from jobs j join build_jobs b on b.job_id = j.id
+        where b.id = $1 and j.attempt = $2 and j.state = 'running'")
+    .text(id)
+    .int(attempt)
+    .fetch_optional(on, |r| r.text("id"))
+    .await?;
+    Ok(running.is_some())
+}
+
 /// Moves a build to `to`, which is not an end. Returns whether it moved.
 pub async fn advance(
     tx: &mut Tx,

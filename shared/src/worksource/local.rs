@@ -1,0 +1,341 @@
+//! Builds from this machine's queue: the store is read and written here, in the worker's process.
+//!
+//! Invariants: an order is read by the ids of its job and its client; every write carries the job's fence; a build's
+//! status comes to its end before its job does. Absent: making the image.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildPlan, BuildReport, BuildVariable, FailureCode, HostKey,
+    PushCredentials, SourceError, Stage, StopReason, WorkSource,
+};
+use crate::{
+    domain::{BuildId, status::BuildStatus},
+    queue::{self, Handler, Job, JobError, Lease, WorkerConfig},
+    secrets::{MasterKey, Place},
+    store::{
+        Db, DbError, app_env,
+        apps::{self, App, DockerfileMode},
+        builds::{self, Build, Failure, Image, Plan},
+        deploy_keys, forge_host_keys,
+        log_segments::{self, Appended, LogTarget},
+        registry_grants::{self, GrantActions, NewGrant},
+    },
+};
+
+/// How long a login at the registry lives: one push.
+const PUSH_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// More host keys than this are not read for one build.
+const HOST_KEYS: i64 = 200;
+
+/// The queue of this database as a source of builds.
+pub struct LocalSource {
+    pub db: Db,
+    pub key: MasterKey,
+    pub worker: WorkerConfig,
+    /// The most bytes that one build's log may have.
+    pub max_log_bytes: u64,
+}
+
+#[async_trait]
+impl WorkSource for LocalSource {
+    async fn run(&self, handler: Arc<dyn BuildHandler>, shutdown: CancellationToken) -> Result<(), SourceError> {
+        let local =
+            LocalHandler { db: self.db.clone(), key: self.key.clone(), max_log_bytes: self.max_log_bytes, handler };
+        queue::work(self.db.clone(), self.worker.clone(), Arc::new(local), shutdown).await.map_err(failed)
+    }
+
+    async fn is_running(&self, build: BuildId, attempt: i64) -> Result<bool, SourceError> {
+        builds::is_running(&self.db, build, attempt).await.map_err(failed)
+    }
+}
+
+fn failed(e: DbError) -> SourceError {
+    SourceError(Box::new(e))
+}
+
+/// Between the queue and a [`BuildHandler`].
+pub struct LocalHandler {
+    pub db: Db,
+    pub key: MasterKey,
+    pub max_log_bytes: u64,
+    pub handler: Arc<dyn BuildHandler>,
+}
+
+#[async_trait]
+impl Handler for LocalHandler {
+    async fn run(&self, lease: &Lease) -> Result<(), JobError> {
+        let id = BuildId(lease.job.subject);
+        let build = builds::get(&self.db, lease.job.client, id).await.map_err(JobError::transient)?;
+        let Some(build) = build else { return Err(JobError::Permanent("the build does not exist".into())) };
+        if build.status.is_terminal() {
+            return already_ended(&build);
+        }
+        let result = match self.order(&build, lease.job.attempt).await {
+            Ok(order) => {
+                let report =
+                    LocalReport { db: self.db.clone(), lease: lease.clone(), max_log_bytes: self.max_log_bytes };
+                self.handler.build(order, Arc::new(report)).await
+            }
+            Err(failure) => Err(failure),
+        };
+        match result {
+            Ok(outcome) => self.succeed(lease, id, outcome).await,
+            Err(failure) => self.fail(lease, id, failure).await,
+        }
+    }
+
+    async fn abandoned(&self, job: &Job, state: &str, reason: &str) -> Result<(), JobError> {
+        let (to, why) = if state == "cancelled" {
+            (BuildStatus::Cancelled, failure(FailureCode::Cancelled, CANCELLED))
+        } else {
+            let message = format!("The build was given up after {} attempts: {reason}", job.attempt);
+            (BuildStatus::Failed, failure(FailureCode::Internal, message))
+        };
+        let id = BuildId(job.subject);
+        let done = async {
+            let mut tx = self.db.begin().await?;
+            builds::finish_abandoned(&mut tx, job.id, id, to, &why, self.db.now_ms()).await?;
+            registry_grants::revoke(&mut tx, job.client, &subject(id)).await?;
+            tx.commit().await
+        };
+        done.await.map_err(|e: DbError| JobError::transient(e))
+    }
+}
+
+const CANCELLED: &str = "The build was cancelled.";
+
+impl LocalHandler {
+    async fn succeed(&self, lease: &Lease, id: BuildId, outcome: BuildOutcome) -> Result<(), JobError> {
+        let image = Image { repository: outcome.repository, tag: outcome.tag, digest: outcome.digest };
+        let done = async {
+            let mut tx = self.db.begin().await?;
+            let moved = builds::finish_success(&mut tx, lease.fence(), id, &image, self.db.now_ms()).await?;
+            registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
+            tx.commit().await?;
+            Ok(moved)
+        };
+        ended(done.await)
+    }
+
+    async fn fail(&self, lease: &Lease, id: BuildId, failed: BuildFailure) -> Result<(), JobError> {
+        let last = lease.job.attempt >= lease.job.max_attempts;
+        match failed {
+            BuildFailure::Failed { message, transient: true, .. } if !last => Err(JobError::transient(message)),
+            BuildFailure::Failed { code, message, .. } => {
+                self.end(lease, id, BuildStatus::Failed, failure(code, message.as_str())).await?;
+                Err(JobError::Permanent(message))
+            }
+            BuildFailure::Stopped(StopReason::Cancelled) => {
+                self.end(lease, id, BuildStatus::Cancelled, failure(FailureCode::Cancelled, CANCELLED)).await?;
+                Err(JobError::Stopped)
+            }
+            BuildFailure::Stopped(StopReason::TimedOut) => {
+                let message = format!(
+                    "The build took longer than its {} seconds. Make it smaller or ask for more time.",
+                    lease.job.timeout.as_secs()
+                );
+                self.end(lease, id, BuildStatus::Failed, failure(FailureCode::Timeout, message.as_str())).await?;
+                Err(JobError::Permanent(message))
+            }
+            BuildFailure::Stopped(StopReason::LeaseLost | StopReason::Shutdown) => Err(JobError::Stopped),
+        }
+    }
+
+    async fn end(&self, lease: &Lease, id: BuildId, to: BuildStatus, why: Failure) -> Result<(), JobError> {
+        let done = async {
+            let mut tx = self.db.begin().await?;
+            let moved = builds::finish_failed(&mut tx, lease.fence(), id, to, &why, self.db.now_ms()).await?;
+            registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
+            tx.commit().await?;
+            Ok(moved)
+        };
+        ended(done.await)
+    }
+
+    /// Everything the build needs, read now: what the client changed since the request counts.
+    async fn order(&self, build: &Build, attempt: i64) -> Result<BuildOrder, BuildFailure> {
+        let app = apps::get(&self.db, build.client, build.app).await.map_err(unavailable)?;
+        let app = app.ok_or_else(|| BuildFailure::permanent(FailureCode::Internal, "The app was deleted."))?;
+        let s = &app.settings;
+        Ok(BuildOrder {
+            build: build.id,
+            client: build.client,
+            app: build.app,
+            slug: s.slug.to_string(),
+            attempt,
+            git_url: s.git_url.to_string(),
+            git_ref: build.git_ref.clone(),
+            commit_sha: build.commit_sha.clone(),
+            submodules: s.submodules,
+            base_directory: s.base_directory.to_string(),
+            dockerfile_path: s.dockerfile_path.as_ref().map(ToString::to_string),
+            always_generate: s.dockerfile_mode == DockerfileMode::Generate,
+            port: s.port,
+            health_path: s.health_path.as_ref().map(ToString::to_string),
+            deploy_key: self.deploy_key(&app).await?,
+            host_keys: self.host_keys(&app).await?,
+            variables: self.variables(&app).await?,
+            repository: app.repository(),
+            requested_at: build.requested_at,
+        })
+    }
+
+    async fn deploy_key(&self, app: &App) -> Result<Option<SecretString>, BuildFailure> {
+        let Some(id) = app.settings.deploy_key else { return Ok(None) };
+        let key = deploy_keys::get(&self.db, app.client, id).await.map_err(unavailable)?;
+        let Some(key) = key else {
+            return Err(BuildFailure::permanent(FailureCode::AuthFailed, "The app's deploy key was deleted."));
+        };
+        let row = key.id.to_string();
+        let place = Place { client: app.client, field: deploy_keys::FIELD, row: &row };
+        self.key.open_text(place, &key.private_key_sealed).map(Some).map_err(sealed)
+    }
+
+    async fn host_keys(&self, app: &App) -> Result<Vec<HostKey>, BuildFailure> {
+        let keys = forge_host_keys::list(&self.db, app.client, None, HOST_KEYS).await.map_err(unavailable)?;
+        let host_key = |k: forge_host_keys::ForgeHostKey| {
+            let port = u16::try_from(k.port).ok()?;
+            Some(HostKey { host: k.host.to_string(), port, public_key: k.public_key })
+        };
+        Ok(keys.into_iter().filter_map(host_key).collect())
+    }
+
+    async fn variables(&self, app: &App) -> Result<Vec<BuildVariable>, BuildFailure> {
+        let stored = app_env::list(&self.db, app.client, app.id).await.map_err(unavailable)?;
+        let at_build = stored.iter().filter(|v| v.scope.at_build());
+        at_build
+            .map(|v| {
+                let value = v.open(&self.key).map_err(sealed)?;
+                Ok(BuildVariable { name: v.name.to_string(), value, secret: v.secret })
+            })
+            .collect()
+    }
+}
+
+/// A job that runs again after its build came to an end (its worker died between the two) takes over that end.
+fn already_ended(build: &Build) -> Result<(), JobError> {
+    match build.status {
+        BuildStatus::Success => Ok(()),
+        _ => Err(JobError::Permanent(build.error_message.clone().unwrap_or_default())),
+    }
+}
+
+fn ended(moved: Result<bool, DbError>) -> Result<(), JobError> {
+    match moved {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(JobError::Stopped),
+        Err(e) => Err(JobError::transient(e)),
+    }
+}
+
+fn failure(code: FailureCode, message: impl Into<String>) -> Failure {
+    Failure { code: code.to_string(), message: message.into() }
+}
+
+fn unavailable(e: DbError) -> BuildFailure {
+    BuildFailure::transient(FailureCode::Internal, format!("The order cannot be read: {e}"))
+}
+
+fn sealed(_: crate::secrets::Sealed) -> BuildFailure {
+    BuildFailure::permanent(
+        FailureCode::Internal,
+        "A stored secret of the app cannot be opened. Set its secret variables and deploy key again.",
+    )
+}
+
+fn subject(id: BuildId) -> String {
+    format!("build:{id}")
+}
+
+/// Reports of one attempt, straight into the store.
+struct LocalReport {
+    db: Db,
+    lease: Lease,
+    max_log_bytes: u64,
+}
+
+impl LocalReport {
+    fn id(&self) -> BuildId {
+        BuildId(self.lease.job.subject)
+    }
+
+    fn held(&self, held: Result<bool, DbError>) -> Result<(), BuildFailure> {
+        match held {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(BuildFailure::Stopped(self.lease.stop_reason().unwrap_or(StopReason::LeaseLost))),
+            Err(e) => Err(BuildFailure::transient(FailureCode::Internal, format!("A report cannot be stored: {e}"))),
+        }
+    }
+}
+
+#[async_trait]
+impl BuildReport for LocalReport {
+    async fn stage(&self, stage: Stage) -> Result<(), BuildFailure> {
+        let to = match stage {
+            Stage::Fetching => BuildStatus::Fetching,
+            Stage::Building => BuildStatus::Building,
+            Stage::Pushing => BuildStatus::Pushing,
+        };
+        let attempt = format!("attempt {}", self.lease.job.attempt);
+        let moved = async {
+            let mut tx = self.db.begin().await?;
+            let now = self.db.now_ms();
+            let moved = builds::advance(&mut tx, self.lease.fence(), self.id(), to, Some(&attempt), now).await?;
+            tx.commit().await?;
+            Ok(moved)
+        };
+        self.held(moved.await)
+    }
+
+    async fn commit(&self, sha: &str) -> Result<(), BuildFailure> {
+        self.held(builds::set_commit(&self.db, self.lease.fence(), self.id(), sha).await)
+    }
+
+    async fn plan(&self, plan: BuildPlan) -> Result<(), BuildFailure> {
+        let plan = Plan {
+            stack: plan.stack,
+            dockerfile: plan.dockerfile,
+            port: plan.port.map(i64::from),
+            health_path: plan.health_path,
+        };
+        self.held(builds::set_plan(&self.db, self.lease.fence(), self.id(), &plan).await)
+    }
+
+    async fn log(&self, lines: Vec<String>) {
+        let to = LogTarget {
+            fence: self.lease.fence(),
+            client: self.lease.job.client,
+            entity: self.lease.job.subject,
+            max_bytes: self.max_log_bytes,
+        };
+        match log_segments::append(&self.db, &to, &lines).await {
+            Ok(Appended::Written | Appended::Full | Appended::Lost) => {}
+            Err(e) => warn!(error = %e, build.id = %self.id(), "{} log lines cannot be kept", lines.len()),
+        }
+    }
+
+    async fn push_credentials(&self) -> Result<PushCredentials, BuildFailure> {
+        let client = self.lease.job.client;
+        let build = builds::get(&self.db, client, self.id()).await.map_err(unavailable)?;
+        let Some(build) = build else { return Err(BuildFailure::Stopped(StopReason::LeaseLost)) };
+        let new = NewGrant {
+            client,
+            repository: &apps::repository(client, build.app),
+            actions: GrantActions::PullPush,
+            subject: &subject(build.id),
+            lifetime: PUSH_LIFETIME,
+        };
+        let (id, secret) = registry_grants::create(&self.db, &self.db, &new).await.map_err(unavailable)?;
+        Ok(PushCredentials { user: id.to_string(), password: secret.into() })
+    }
+
+    async fn stopped(&self) -> StopReason {
+        self.lease.stopped().await
+    }
+}
