@@ -38,6 +38,8 @@ create table jobs (
   deadline_at bigint,
   cancel_requested_at bigint,
   last_error text,
+  -- 1 when the job ended without success and its handler has not yet been told (Handler::abandoned).
+  abandoned bigint not null default 0 check (abandoned in (0, 1)),
   created_at bigint not null,
   started_at bigint,
   finished_at bigint,
@@ -49,6 +51,9 @@ create index jobs_running on jobs (kind, client_id) where state = 'running';
 create index jobs_owner on jobs (lease_owner) where state = 'running';
 create index jobs_subject on jobs (subject_id);
 create index jobs_finished on jobs (state, finished_at) where finished_at is not null;
+create index jobs_lease on jobs (kind, lease_until) where state = 'running';
+create index jobs_abandoned on jobs (kind) where abandoned = 1;
+create unique index jobs_exclusive_key on jobs (exclusive_key) where state = 'running';
 create unique index jobs_unique_key on jobs (unique_key) where state in ('queued', 'running');
 
 -- What happened to a job, in order: enqueued, claimed, retried, lost, cancelled, dead, replayed.

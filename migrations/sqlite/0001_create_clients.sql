@@ -4,7 +4,7 @@
 create table clients (
   id text primary key not null,
   name text not null,
-  created_at bigint not null
+  created_at integer not null
 ) strict;
 
 create table users (
@@ -13,8 +13,8 @@ create table users (
   email text not null unique,
   password_hash text not null,
   role text not null check (role in ('owner', 'member')),
-  token_version bigint not null default 0,
-  created_at bigint not null
+  token_version integer not null default 0,
+  created_at integer not null
 ) strict;
 
 -- One row per refresh token; a family is one login. Reuse of a rotated token revokes the family.
@@ -24,10 +24,10 @@ create table refresh_tokens (
   user_id text not null references users (id),
   client_id text not null references clients (id),
   token_hash text not null unique,
-  created_at bigint not null,
-  expires_at bigint not null,
-  rotated_at bigint,
-  revoked_at bigint
+  created_at integer not null,
+  expires_at integer not null,
+  rotated_at integer,
+  revoked_at integer
 ) strict;
 create index refresh_tokens_family on refresh_tokens (family_id);
 
@@ -37,10 +37,10 @@ create table api_keys (
   name text not null,
   key_hash text not null unique,
   scopes text not null,
-  created_at bigint not null,
-  expires_at bigint,
-  last_used_at bigint,
-  revoked_at bigint
+  created_at integer not null,
+  expires_at integer,
+  last_used_at integer,
+  revoked_at integer
 ) strict;
 create index api_keys_client on api_keys (client_id, id);
 
@@ -49,9 +49,9 @@ create table idempotency_keys (
   client_id text not null,
   key text not null,
   request_hash text not null,
-  status bigint not null,
+  status integer not null,
   location text,
   body text not null,
-  created_at bigint not null,
+  created_at integer not null,
   primary key (client_id, key)
 ) strict;

@@ -6,7 +6,7 @@ create table deploy_keys (
   name text not null,
   public_key text not null,
   private_key_sealed text not null,
-  created_at bigint not null
+  created_at integer not null
 ) strict;
 create index deploy_keys_client on deploy_keys (client_id, id);
 
@@ -15,9 +15,9 @@ create table forge_host_keys (
   id text primary key not null,
   client_id text not null references clients (id),
   host text not null,
-  port bigint not null default 22,
+  port integer not null default 22,
   public_key text not null,
-  created_at bigint not null,
+  created_at integer not null,
   unique (client_id, host, port, public_key)
 ) strict;
 
@@ -30,16 +30,16 @@ create table apps (
   base_directory text not null default '',
   dockerfile_path text,
   dockerfile_mode text not null default 'auto' check (dockerfile_mode in ('auto', 'generate')),
-  submodules bigint not null default 0 check (submodules in (0, 1)),
-  port bigint,
+  submodules integer not null default 0 check (submodules in (0, 1)),
+  port integer,
   health_path text,
   deploy_key_id text references deploy_keys (id),
   current_image_tag text,
   current_image_digest text,
   current_build_id text,
-  created_at bigint not null,
-  updated_at bigint not null,
-  deleted_at bigint
+  created_at integer not null,
+  updated_at integer not null,
+  deleted_at integer
 ) strict;
 create unique index apps_slug on apps (client_id, slug) where deleted_at is null;
 create index apps_client on apps (client_id, id);
@@ -51,9 +51,9 @@ create table app_env (
   name text not null,
   client_id text not null references clients (id),
   scope text not null check (scope in ('build', 'run', 'both')),
-  secret bigint not null check (secret in (0, 1)),
+  secret integer not null check (secret in (0, 1)),
   value text not null,
-  updated_at bigint not null,
+  updated_at integer not null,
   primary key (app_id, name)
 ) strict;
 
@@ -62,8 +62,8 @@ create table customers (
   client_id text not null references clients (id),
   slug text not null,
   name text not null,
-  created_at bigint not null,
-  deleted_at bigint
+  created_at integer not null,
+  deleted_at integer
 ) strict;
 create unique index customers_slug on customers (client_id, slug) where deleted_at is null;
 create index customers_client on customers (client_id, id);

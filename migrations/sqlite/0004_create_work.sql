@@ -9,19 +9,19 @@ create table build_jobs (
   commit_sha text,
   status text not null default 'pending'
     check (status in ('pending', 'fetching', 'building', 'pushing', 'success', 'failed', 'cancelled')),
-  requested_at bigint not null,
-  started_at bigint,
-  finished_at bigint,
+  requested_at integer not null,
+  started_at integer,
+  finished_at integer,
   image_repository text,
   image_tag text,
   image_digest text,
   stack text,
   dockerfile text,
-  port bigint,
+  port integer,
   health_path text,
   error_code text,
   error_message text,
-  log_bytes bigint not null default 0,
+  log_bytes integer not null default 0,
   check ((status in ('success', 'failed', 'cancelled')) = (finished_at is not null))
 ) strict;
 create index build_jobs_client on build_jobs (client_id, id);
@@ -38,7 +38,7 @@ create table servers (
     'stopped', 'draining', 'deleting', 'deleted', 'compensating', 'failed', 'stuck')),
   provider_ref text,
   address text,
-  ssh_port bigint not null default 22,
+  ssh_port integer not null default 22,
   ssh_user text not null default 'root',
   host_public_key text,
   host_private_key_sealed text,
@@ -46,11 +46,11 @@ create table servers (
   login_private_key_sealed text,
   bootstrap_version text,
   facts text,
-  delete_requested_at bigint,
+  delete_requested_at integer,
   error_code text,
   error_message text,
-  created_at bigint not null,
-  updated_at bigint not null
+  created_at integer not null,
+  updated_at integer not null
 ) strict;
 create index servers_client on servers (client_id, id);
 create index servers_customer on servers (customer_id, id);
@@ -63,26 +63,26 @@ create table deployments (
   server_id text not null references servers (id),
   build_id text references build_jobs (id),
   job_id text references jobs (id),
-  sequence bigint not null,
+  sequence integer not null,
   status text not null default 'pending' check (status in ('pending', 'preparing', 'pulling', 'starting', 'verifying',
     'switching', 'live', 'superseded', 'stopped', 'deleted', 'failed', 'rolled_back', 'cancelled')),
   desired text not null default 'live' check (desired in ('live', 'stopped', 'deleted')),
   image_repository text not null,
   image_tag_deployed text,
   image_digest text not null,
-  port bigint not null,
+  port integer not null,
   health_path text not null,
   traefik_domain text not null,
   env_sealed text not null,
   compose text,
   vps_id text,
   vps_ip text,
-  deployed_at bigint,
+  deployed_at integer,
   error_code text,
   error_message text,
-  log_bytes bigint not null default 0,
-  created_at bigint not null,
-  updated_at bigint not null
+  log_bytes integer not null default 0,
+  created_at integer not null,
+  updated_at integer not null
 ) strict;
 create index deployments_client on deployments (client_id, id);
 create index deployments_app on deployments (app_id, id);
@@ -95,7 +95,7 @@ create table domains (
   client_id text not null references clients (id),
   app_id text not null references apps (id),
   server_id text not null references servers (id),
-  created_at bigint not null
+  created_at integer not null
 ) strict;
 
 -- Status changes of builds, servers and deployments, in order.
@@ -106,7 +106,7 @@ create table status_events (
   entity_id text not null,
   status text not null,
   detail text,
-  at bigint not null
+  at integer not null
 ) strict;
 create index status_events_entity on status_events (entity_id, id);
 
@@ -114,11 +114,11 @@ create index status_events_entity on status_events (entity_id, id);
 -- bytes up to and including the segment, so that the size limit costs one look at the last row.
 create table log_segments (
   entity_id text not null,
-  seq bigint not null,
+  seq integer not null,
   client_id text not null,
-  at bigint not null,
+  at integer not null,
   text text not null,
-  total bigint not null,
+  total integer not null,
   primary key (entity_id, seq)
 ) strict;
 
@@ -130,7 +130,7 @@ create table registry_grants (
   repository text not null,
   actions text not null check (actions in ('pull', 'pull,push')),
   subject text not null,
-  created_at bigint not null,
-  expires_at bigint not null
+  created_at integer not null,
+  expires_at integer not null
 ) strict;
 create index registry_grants_expiry on registry_grants (expires_at);

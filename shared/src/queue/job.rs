@@ -147,11 +147,10 @@ impl Lease {
         }
     }
 
-    /// A lease that nothing stops, for tests of handlers.
-    pub fn detached(job: Job) -> Self {
-        let (keep, stop) = watch::channel(None);
-        std::mem::forget(keep);
-        Self { job, stop }
+    /// A lease of a job that is not in the queue, and the means to stop it: for tests of handlers.
+    pub fn detached(job: Job) -> (Self, watch::Sender<Option<StopReason>>) {
+        let (stop, seen) = watch::channel(None);
+        (Self { job, stop: seen }, stop)
     }
 }
 
@@ -182,5 +181,5 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Called once when a job ended for good without its handler having said so: dead, or cancelled while queued.
     /// The place to bring the subject's status to its end. Must be safe to repeat.
-    async fn abandoned(&self, job: &Job, state: &'static str, reason: &str) -> Result<(), JobError>;
+    async fn abandoned(&self, job: &Job, state: &str, reason: &str) -> Result<(), JobError>;
 }

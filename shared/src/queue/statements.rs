@@ -33,7 +33,8 @@ pub const INSERT: &str = "
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 pub const CANCEL_QUEUED: &str = "
-    update jobs set state = 'cancelled', cancel_requested_at = $1, finished_at = $1 where id = $2 and state = 'queued'";
+    update jobs set state = 'cancelled', cancel_requested_at = $1, finished_at = $1, abandoned = 1
+    where id = $2 and state = 'queued'";
 
 pub const CANCEL_RUNNING: &str = "
     update jobs set cancel_requested_at = coalesce(cancel_requested_at, $1) where id = $2 and state = 'running'";
@@ -57,3 +58,106 @@ pub async fn event(
     .await
     .map(|_| ())
 }
+
+/// Whether a claim could succeed now. Read only, so that idle workers never take the write lock.
+pub const PROBE: &str = "
+    select 1 from jobs
+    where kind = $1 and state = 'queued' and run_at <= $2
+      and not exists (select 1 from queues where kind = $1 and paused = 1)
+      and client_id not in (
+        select client_id from jobs where kind = $1 and state = 'running' group by client_id
+        having count(*) >= (select max_running_per_client from queues where kind = $1))
+      and (exclusive_key is null or exclusive_key not in (
+        select exclusive_key from jobs where state = 'running' and exclusive_key is not null))
+    limit 1";
+
+/// Serialises claims of one kind; changes no row when the queue is paused.
+pub const LOCK_QUEUE_FOR_CLAIM: &str = "update queues set vtime = vtime where kind = $1 and paused = 0";
+
+/// Claims up to `$7` jobs: by priority, then in fair order, within each client's limit and one per exclusive key.
+pub const CLAIM: &str = "
+    with candidate as (
+      select id, client_id, priority, ticket, exclusive_key from jobs
+      where kind = $1 and state = 'queued' and run_at <= $2
+        and client_id not in (
+          select client_id from jobs where kind = $1 and state = 'running' group by client_id
+          having count(*) >= (select max_running_per_client from queues where kind = $1))
+        and (exclusive_key is null or exclusive_key not in (
+          select exclusive_key from jobs where state = 'running' and exclusive_key is not null))
+      order by priority, ticket, id limit $3),
+    ranked as (
+      select id, client_id, priority, ticket,
+        row_number() over (partition by client_id order by priority, ticket, id) as nth,
+        row_number() over (partition by coalesce(exclusive_key, id) order by priority, ticket, id) as turn
+      from candidate),
+    chosen as (
+      select id from ranked
+      where turn = 1
+        and nth + (select count(*) from jobs r where r.kind = $1 and r.state = 'running' and r.client_id = ranked.client_id)
+            <= (select max_running_per_client from queues where kind = $1)
+      order by priority, ticket, id limit $7)
+    update jobs set state = 'running', attempt = attempt + 1, lease_owner = $4, lease_until = $5,
+      deadline_at = $6 + timeout_ms, started_at = coalesce(started_at, $6)
+    where id in (select id from chosen) and state = 'queued'
+    returning id, subject_id, client_id, attempt, max_attempts, timeout_ms, priority, ticket";
+
+pub const ADVANCE_VTIME: &str = "update queues set vtime = $1 where kind = $2 and vtime < $1";
+
+/// One statement renews everything a worker holds and brings back what was cancelled.
+pub const RENEW: &str = "
+    update jobs set lease_until = $1 where lease_owner = $2 and state = 'running'
+    returning id, attempt, cancel_requested_at";
+
+pub const CANCELLED: &str = "
+    select id from jobs where lease_owner = $1 and state = 'running' and cancel_requested_at is not null";
+
+pub const SUCCEED: &str = "
+    update jobs set state = 'succeeded', finished_at = $1, lease_owner = null, lease_until = null, deadline_at = null,
+      last_error = null
+    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'";
+
+/// Ends without success: `$5` is failed or cancelled.
+pub const END: &str = "
+    update jobs set state = $5, finished_at = $1, lease_owner = null, lease_until = null, deadline_at = null,
+      last_error = $6, abandoned = 1
+    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'";
+
+/// Back to the queue at `$5`, or to the dead letters when the attempts are used up; cancelled if that was asked for.
+pub const RETRY: &str = "
+    update jobs set
+      state = case when cancel_requested_at is not null then 'cancelled'
+                   when attempt - handbacks >= max_attempts then 'dead' else 'queued' end,
+      finished_at = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then $1 end,
+      abandoned = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then 1 else 0 end,
+      run_at = $5, last_error = $6, lease_owner = null, lease_until = null, deadline_at = null
+    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'
+    returning state";
+
+/// Back to the queue without counting against the attempts: the worker stops, not the job.
+pub const HAND_BACK: &str = "
+    update jobs set state = 'queued', handbacks = handbacks + 1, run_at = $1,
+      lease_owner = null, lease_until = null, deadline_at = null
+    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'";
+
+/// Leases that ran out, and attempts past their deadline whose worker should long have stopped them.
+pub const EXPIRED: &str = "
+    select id, lease_owner, attempt from jobs
+    where kind = $1 and state = 'running' and (lease_until < $2 or deadline_at < $3) limit 100";
+
+/// As RETRY, but only while the lease is still the expired one.
+pub const REAP: &str = "
+    update jobs set
+      state = case when cancel_requested_at is not null then 'cancelled'
+                   when attempt - handbacks >= max_attempts then 'dead' else 'queued' end,
+      finished_at = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then $1 end,
+      abandoned = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then 1 else 0 end,
+      run_at = $1, last_error = 'the worker was lost: its lease ran out',
+      lease_owner = null, lease_until = null, deadline_at = null
+    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running' and (lease_until < $1 or deadline_at < $5)
+    returning state";
+
+pub const ABANDONED: &str = "
+    select id, subject_id, client_id, attempt, max_attempts, timeout_ms, state, last_error from jobs
+    where kind = $1 and abandoned = 1 limit 20";
+
+pub const ABANDONED_TOLD: &str = "update jobs set abandoned = 0 where id = $1 and attempt = $2 and state = $3";

@@ -1,0 +1,111 @@
+//! Ending attempts: many ends share one transaction, and an end is kept until the database has taken it.
+//!
+//! Invariant: an end is written only while `(job, owner, attempt)` still holds the lease; otherwise it is refused and
+//! changes nothing. Slots are given back after the commit, so a worker never holds more jobs than it has slots.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::sleep,
+};
+use tracing::{info, warn};
+
+use super::{claim::Claimant, job::Job, statements as st};
+use crate::store::{Db, DbError, Tx, sql};
+
+/// The most ends that share a transaction.
+const BATCH: usize = 256;
+
+/// How an attempt ended, as the queue stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Succeeded,
+    Failed(String),
+    Cancelled,
+    /// Try again after this back-off, unless the attempts are used up.
+    Retry {
+        message: String,
+        after: Duration,
+    },
+    HandBack,
+}
+
+pub(super) struct Settlement {
+    pub job: Job,
+    pub end: End,
+    pub done: oneshot::Sender<bool>,
+}
+
+/// Writes ends until every sender is gone and all are written.
+pub(super) async fn settle(
+    db: Db,
+    claimant: Claimant,
+    slots: Arc<Semaphore>,
+    mut ends: mpsc::UnboundedReceiver<Settlement>,
+) {
+    let mut batch = Vec::new();
+    while ends.recv_many(&mut batch, BATCH).await > 0 {
+        let written = write_until_taken(&db, &claimant, &batch).await;
+        slots.add_permits(batch.len());
+        for (settlement, held) in batch.drain(..).zip(written) {
+            report(&settlement, held);
+            let _ = settlement.done.send(held);
+        }
+    }
+}
+
+fn report(settlement: &Settlement, held: bool) {
+    let (job, attempt, end) = (settlement.job.id, settlement.job.attempt, &settlement.end);
+    if !held {
+        warn!(job.id = %job, attempt, ?end, "end refused: the lease of job {job} was lost");
+    } else if *end != End::Succeeded {
+        info!(job.id = %job, attempt, ?end, "job {job} did not succeed");
+    }
+}
+
+async fn write_until_taken(db: &Db, claimant: &Claimant, batch: &[Settlement]) -> Vec<bool> {
+    let mut wait = Duration::from_millis(50);
+    loop {
+        match write(db, claimant, batch).await {
+            Ok(written) => return written,
+            Err(e) => warn!(error = %e, kind = %claimant.kind, "ends cannot be written yet"),
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(2));
+    }
+}
+
+async fn write(db: &Db, claimant: &Claimant, batch: &[Settlement]) -> Result<Vec<bool>, DbError> {
+    let mut tx = db.begin().await?;
+    let now = db.now_ms();
+    let mut written = Vec::with_capacity(batch.len());
+    for settlement in batch {
+        written.push(write_one(&mut tx, &claimant.owner, settlement, now).await?);
+    }
+    tx.commit().await?;
+    Ok(written)
+}
+
+async fn write_one(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64) -> Result<bool, DbError> {
+    let job = &settlement.job;
+    let fenced = |text| sql(text).int(now).text(job.id).text(owner).int(job.attempt);
+    let (event, detail, changed) = match &settlement.end {
+        End::Succeeded => return Ok(fenced(st::SUCCEED).execute(tx).await? == 1),
+        End::Failed(e) => ("failed", Some(e.as_str()), fenced(st::END).text("failed").text(e).execute(&mut *tx).await?),
+        End::Cancelled => {
+            ("cancelled", None, fenced(st::END).text("cancelled").text("cancelled").execute(&mut *tx).await?)
+        }
+        End::HandBack => ("handed_back", None, fenced(st::HAND_BACK).execute(&mut *tx).await?),
+        End::Retry { message, after } => {
+            let run_at = now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
+            let rows = fenced(st::RETRY).int(run_at).text(message).fetch_all(&mut *tx, |r| r.text("state")).await?;
+            let event = if rows.first().is_some_and(|s| s == "dead") { "dead" } else { "retried" };
+            (event, Some(message.as_str()), rows.len() as u64)
+        }
+    };
+    if changed == 1 {
+        st::event(tx, job.id, event, detail, now).await?;
+    }
+    Ok(changed == 1)
+}

@@ -1,0 +1,174 @@
+//! What a worker does beside running jobs: renew its leases, bring cancel requests, reap what dead workers held, and
+//! tell handlers of jobs that ended without them.
+//!
+//! Invariant: a database failure here stops nothing; the next round tries again. Every round takes no input but the
+//! tables, so a lost round changes only when something happens, not whether.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    claim::Claimant,
+    job::{Handler, StopReason},
+    running::Running,
+    statements as st,
+};
+use crate::{
+    domain::JobId,
+    store::{Db, DbError, sql},
+};
+
+/// How long after its deadline an attempt may still be winding down before another worker takes the job.
+const DEADLINE_GRACE_MS: i64 = 60_000;
+/// How often cancel requests, expired leases and abandoned jobs are looked for.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often the clock is compared with the database's.
+const SKEW_ROUNDS: u32 = 60;
+
+pub(super) struct Upkeep {
+    pub db: Db,
+    pub claimant: Claimant,
+    pub running: Running,
+    pub handler: Arc<dyn Handler>,
+    /// Whether jobs must stop when their lease can no longer be shown to hold.
+    pub fences_itself: bool,
+}
+
+impl Upkeep {
+    /// Renews leases three times in each lease's life, until `stop`.
+    pub async fn renew_until(&self, stop: CancellationToken) {
+        let mut tick = interval(self.claimant.lease / 3);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unknown = HashSet::new();
+        let mut proven = Instant::now();
+        while !ended(&stop, tick.tick()).await {
+            let asked = Instant::now();
+            match self.renew(&mut unknown).await {
+                Ok(()) => proven = asked,
+                Err(e) => {
+                    warn!(error = %e, kind = %self.claimant.kind, "leases cannot be renewed");
+                    tick.reset_after(Duration::from_millis(300).min(self.claimant.lease / 3));
+                    if self.fences_itself && proven.elapsed() > self.claimant.lease {
+                        self.running.stop_all(StopReason::LeaseLost);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, unknown: &mut HashSet<(JobId, i64)>) -> Result<(), DbError> {
+        let before = self.running.held();
+        let until = self.db.now_ms() + self.claimant.lease_ms();
+        let renewed = sql(st::RENEW)
+            .int(until)
+            .text(&self.claimant.owner)
+            .fetch_all(&self.db, |r| {
+                Ok((r.parse::<JobId>("id")?, r.int("attempt")?, r.opt_int("cancel_requested_at")?))
+            })
+            .await?;
+        let held: HashSet<_> = renewed.iter().map(|(id, attempt, _)| (*id, *attempt)).collect();
+        for (id, attempt) in before.into_iter().filter(|h| !held.contains(h)) {
+            if self.running.holds(id, attempt) {
+                self.running.stop(id, StopReason::LeaseLost);
+            }
+        }
+        for (id, _, _) in renewed.iter().filter(|(_, _, cancelled)| cancelled.is_some()) {
+            self.running.stop(*id, StopReason::Cancelled);
+        }
+        self.return_unknown(unknown, held).await
+    }
+
+    /// A row that is ours but runs nowhere in this process (a claim whose answer was lost) goes back after two rounds.
+    async fn return_unknown(
+        &self,
+        unknown: &mut HashSet<(JobId, i64)>,
+        held: HashSet<(JobId, i64)>,
+    ) -> Result<(), DbError> {
+        let nowhere: HashSet<_> = held.into_iter().filter(|(id, attempt)| !self.running.holds(*id, *attempt)).collect();
+        for (id, attempt) in nowhere.intersection(unknown) {
+            let owner = &self.claimant.owner;
+            let now = self.db.now_ms();
+            sql(st::HAND_BACK).int(now).text(id).text(owner).int(*attempt).execute(&self.db).await?;
+            info!(job.id = %id, attempt, "job {id} was ours but ran nowhere: handed back");
+        }
+        *unknown = nowhere;
+        Ok(())
+    }
+
+    /// Looks after cancel requests, expired leases and abandoned jobs, until `stop`.
+    pub async fn rounds_until(&self, stop: CancellationToken) {
+        let mut tick = interval(ROUND);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut round = 0u32;
+        while !ended(&stop, tick.tick()).await {
+            round = round.wrapping_add(1);
+            let done = async {
+                self.stop_cancelled().await?;
+                self.reap().await?;
+                self.tell_abandoned().await?;
+                if round.is_multiple_of(SKEW_ROUNDS) { self.db.measure_skew().await } else { Ok(()) }
+            };
+            if let Err(e) = done.await {
+                warn!(error = %e, kind = %self.claimant.kind, "queue upkeep failed; it will run again");
+            }
+        }
+    }
+
+    async fn stop_cancelled(&self) -> Result<(), DbError> {
+        if self.running.held().is_empty() {
+            return Ok(());
+        }
+        let ids = sql(st::CANCELLED).text(&self.claimant.owner).fetch_all(&self.db, |r| r.parse::<JobId>("id")).await?;
+        for id in ids {
+            self.running.stop(id, StopReason::Cancelled);
+        }
+        Ok(())
+    }
+
+    async fn reap(&self) -> Result<(), DbError> {
+        let now = self.db.now_ms();
+        let late = now - DEADLINE_GRACE_MS;
+        let expired = sql(st::EXPIRED)
+            .text(self.claimant.kind)
+            .int(now)
+            .int(late)
+            .fetch_all(&self.db, |r| Ok((r.parse::<JobId>("id")?, r.text("lease_owner")?, r.int("attempt")?)))
+            .await?;
+        for (id, owner, attempt) in expired {
+            let mut tx = self.db.begin().await?;
+            let fenced = sql(st::REAP).int(now).text(id).text(&owner).int(attempt).int(late);
+            if let Some(state) = fenced.fetch_optional(&mut tx, |r| r.text("state")).await? {
+                st::event(&mut tx, id, "lost", Some(&owner), now).await?;
+                tx.notify(st::CHANNEL, self.claimant.kind.as_str()).await?;
+                tx.commit().await?;
+                warn!(job.id = %id, attempt, owner, state, "the lease of job {id} ran out; it is {state} now");
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_abandoned(&self) -> Result<(), DbError> {
+        let rows = sql(st::ABANDONED)
+            .text(self.claimant.kind)
+            .fetch_all(&self.db, |r| Ok((self.claimant.read(r)?, r.text("state")?, r.opt_text("last_error")?)))
+            .await?;
+        for (job, state, error) in rows {
+            let reason = error.unwrap_or_else(|| state.clone());
+            match self.handler.abandoned(&job, &state, &reason).await {
+                Ok(()) => {
+                    sql(st::ABANDONED_TOLD).text(job.id).int(job.attempt).text(&state).execute(&self.db).await?;
+                }
+                Err(e) => warn!(job.id = %job.id, error = %e, "the end of job {} cannot be recorded yet", job.id),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for `event`; whether `stop` came first.
+async fn ended<T>(stop: &CancellationToken, event: impl Future<Output = T>) -> bool {
+    tokio::select! { biased; () = stop.cancelled() => true, _ = event => false }
+}
