@@ -40,6 +40,23 @@ install_rules() {
 # Steps get no IPv6 address from Docker's default bridge; forwarding it is refused as well.
 refuse_ipv6() { ip6tables -w 10 -P FORWARD DROP 2>/dev/null || true; }
 
+# protect PID...: the memory killer takes these last. Where the machine does not allow it
+# (it needs CAP_SYS_RESOURCE), the raised score of the build steps alone decides; see runc.sh.
+protect() {
+  local pid
+  for pid in "$@"; do choom -n -900 -p "$pid" >/dev/null 2>&1 || true; done
+}
+
+# BuildKit speaks plain HTTP only to registries that are named as insecure, unlike
+# `docker pull`, so the mirrors that are given as http:// are named here.
+plain_http_options() {
+  local config=/etc/docker/daemon.json
+  [ -s $config ] || return 0
+  ! grep -q '"insecure-registries"' $config || return 0
+  grep -o '"http://[^"/]*' $config | sed 's,^"http://,--insecure-registry=,' || true
+}
+
+# shellcheck disable=SC2317  # called by the trap
 shut_down() {
   kill -TERM "$dockerd" 2>/dev/null || true
   wait "$dockerd" 2>/dev/null || true
@@ -50,12 +67,16 @@ rm -f $ready /run/docker.pid /var/run/docker.pid
 delegate_cgroups
 install_rules
 refuse_ipv6
-choom -n -900 -p $$ >/dev/null 2>&1 || true
-dockerd >/var/log/dockerd.log 2>&1 &
+protect $$
+mapfile -t options < <(plain_http_options)
+dockerd "${options[@]}" >/var/log/dockerd.log 2>&1 &
 dockerd=$!
 trap shut_down TERM INT
 for _ in $(seq 300); do
   if docker version >/dev/null 2>&1; then
+    # dockerd resets its own score when it starts, so it is set once more.
+    # shellcheck disable=SC2046  # a list of pids
+    protect $dockerd $(pgrep -x containerd)
     : >$ready
     break
   fi
@@ -67,5 +88,5 @@ if [ ! -e $ready ]; then
   tail -20 /var/log/dockerd.log >&2
   exit 70
 fi
-wait $dockerd
+wait $dockerd || true
 exit 71

@@ -75,8 +75,8 @@ remember_network() {
   [ ! -s "$file" ] || return 0
   {
     printf 'FORWARDING=%s\n' "$(cat /proc/sys/net/ipv4/ip_forward)"
-    printf 'FORWARD_POLICY=%s\n' "$(iptables -S FORWARD | awk '$1 == "-P" {print $3}')"
-    printf 'HAD_DOCKER_CHAINS=%s\n' "$(iptables -S | grep -c '^-N DOCKER' || true)"
+    printf 'FORWARD_POLICY=%s\n' "$(iptables -S FORWARD 2>/dev/null | awk '$1 == "-P" {print $3}')"
+    printf 'HAD_DOCKER_CHAINS=%s\n' "$(iptables -S 2>/dev/null | grep -c '^-N DOCKER' || true)"
   } | write_file "$file"
 }
 
@@ -98,6 +98,7 @@ own_engine_up() {
   remember_network
   make_bridge
   engine_config
+  # shellcheck disable=SC2016  # the inner shell expands its own arguments
   # /etc/docker is always read for registry certificates, so the daemon gets a private one.
   spawn dockerd unshare --mount --pid --fork --kill-child --mount-proc -- sh -c \
     'mount --bind "$1" /etc/docker && exec "$2" --config-file "$3"' sh \
@@ -143,12 +144,11 @@ remove_containers() {
 
 # The daemon inside the namespace is asked first, so that its store is closed in order.
 own_engine_stop() {
-  local outer child
+  local outer child=()
   if running dockerd; then
     outer=$(<"$(pid_file dockerd)")
-    for child in $(cat "/proc/$outer/task/$outer/children" 2>/dev/null); do
-      kill -TERM "$child" 2>/dev/null || true
-    done
+    read -r -a child <"/proc/$outer/task/$outer/children" || true
+    [ ${#child[@]} = 0 ] || kill -TERM "${child[@]}" 2>/dev/null || true
     wait_until 10 not_running dockerd 2>/dev/null || true
   fi
   stop dockerd 1

@@ -37,8 +37,7 @@ wanted_images() { files_hash "$IMAGES_DIR"; }
 
 load() {
   healthy || die "the environment is not up; run env.sh up"
-  PUSH_HOST=$GATEWAY:$MIRROR_PORT
-  [ -n "$OWN_ENGINE" ] || PUSH_HOST=127.0.0.1:$MIRROR_PORT
+  push_host
 }
 
 up() {
@@ -74,7 +73,7 @@ status() {
     echo "not up (state: $BYOP_STATE)"
     bad=3
   fi
-  for name in dockerd mirror mirror-push dns pebble registry git-http git-ssh; do
+  for name in dockerd mirror mirror-push dns pebble registry git-http git-ssh postgres; do
     state=down
     ! running "$name" || state="pid $(<"$(pid_file "$name")")"
     printf '%-12s %s\n' "$name" "$state"

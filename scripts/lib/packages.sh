@@ -53,7 +53,7 @@ apt_install() {
   apt_update
   for try in 1 2 3; do
     if DEBIAN_FRONTEND=noninteractive without_services \
-      apt-get -qq install -y --no-install-recommends "$@" >>"$(log_file apt)" 2>&1; then
+      apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >>"$(log_file apt)" 2>&1; then
       step "installed $*"
       return 0
     fi

@@ -51,10 +51,13 @@ mirror_config() {
 }
 
 # A user's engine pushes to loopback, the only place where it accepts plain HTTP unasked.
+push_host() {
+  if [ -n "$OWN_ENGINE" ]; then PUSH_HOST=$GATEWAY:$MIRROR_PORT; else PUSH_HOST=127.0.0.1:$MIRROR_PORT; fi
+}
+
 mirror_up() {
-  PUSH_HOST=$GATEWAY:$MIRROR_PORT
+  push_host
   [ -z "$HUB" ] || return 0
-  [ -n "$OWN_ENGINE" ] || PUSH_HOST=127.0.0.1:$MIRROR_PORT
   if ! running mirror; then
     mirror_config "$GATEWAY:$MIRROR_PORT" "$BYOP_STATE/registry/mirror.yml"
     spawn mirror docker-registry serve "$BYOP_STATE/registry/mirror.yml"
@@ -142,8 +145,8 @@ acme_up() {
   # A few rejected nonces are part of the protocol; clients must live with them.
   spawn pebble env PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=5 \
     pebble -config "$BYOP_STATE/acme/pebble.json" -dnsserver "$GATEWAY:$DNS_PORT"
-  wait_until 15 acme_get $ACME_PORT/dir || die "the ACME authority did not start, see $(log_file pebble)"
-  acme_get $ACME_ADMIN_PORT/roots/0 | write_file "$BYOP_STATE/acme/root.pem"
+  wait_until 15 acme_get "$ACME_PORT/dir" || die "the ACME authority did not start, see $(log_file pebble)"
+  acme_get "$ACME_ADMIN_PORT/roots/0" | write_file "$BYOP_STATE/acme/root.pem"
   step "ACME authority up: https://$GATEWAY:$ACME_PORT/dir"
 }
 
@@ -162,8 +165,10 @@ dns_command() {
   curl -sSf -m 5 -d "$body" "http://$GATEWAY:$DNS_ADMIN_PORT/$path" >/dev/null
 }
 
-SERVICES=(pebble dns registry mirror mirror-push git-http git-ssh)
+SERVICES=(pebble dns registry mirror mirror-push)
 services_down() {
   local name
+  "$LIB/git-server.sh" stop
+  "$LIB/postgres.sh" stop
   for name in "${SERVICES[@]}"; do stop "$name" 3; done
 }

@@ -63,17 +63,17 @@ spawn() {
   echo $! >"$(pid_file "$name")"
 }
 
-# stop NAME [SECONDS]: asks, waits, then insists.
+# stop NAME [SECONDS [SIGNAL]]: asks, waits, then insists.
 stop() {
-  local name=$1 seconds=${2:-5} file pid
+  local name=$1 seconds=${2:-5} signal=${3:-TERM} file pid
   file=$(pid_file "$name")
   [ -s "$file" ] || return 0
   pid=$(<"$file")
   if is_ours "$pid"; then
-    kill -TERM "$pid" 2>/dev/null || true
+    kill "-$signal" "$pid" 2>/dev/null || true
     local deadline=$((SECONDS + seconds))
     while is_ours "$pid" && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.05; done
-    is_ours "$pid" && kill -KILL "$pid" 2>/dev/null || true
+    ! is_ours "$pid" || kill -KILL "$pid" 2>/dev/null || true
   fi
   rm -f "$file"
 }
