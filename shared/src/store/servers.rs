@@ -3,8 +3,13 @@
 //! Invariants: a worker's write carries its fence; a status changes only along [`ServerStatus::may_become`], and leaves
 //! an event in the same transaction. Absent: putting the job into the queue, opening the sealed keys.
 
+use secrecy::SecretString;
+
 use super::{Db, DbError, Fence, On, Row, Tx, sql, status_events};
-use crate::domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus};
+use crate::{
+    domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
+    secrets::{MasterKey, Place, Sealed},
+};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -68,6 +73,23 @@ pub struct Server {
     pub error_message: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
+}
+
+impl Server {
+    /// The key that logs in; fails when there is none yet.
+    pub fn login_key(&self, master: &MasterKey) -> Result<SecretString, Sealed> {
+        self.open(master, LOGIN_KEY_FIELD, self.login_private_key_sealed.as_deref())
+    }
+
+    /// The private host key, where we made it.
+    pub fn host_key(&self, master: &MasterKey) -> Result<SecretString, Sealed> {
+        self.open(master, HOST_KEY_FIELD, self.host_private_key_sealed.as_deref())
+    }
+
+    fn open(&self, master: &MasterKey, field: &'static str, sealed: Option<&str>) -> Result<SecretString, Sealed> {
+        let row = self.id.to_string();
+        master.open_text(Place { client: self.client, field, row: &row }, sealed.ok_or(Sealed)?)
+    }
 }
 
 /// Keys made for a server before it exists.
@@ -327,6 +349,13 @@ pub async fn set_facts(
     let set = sql("update servers set bootstrap_version = $1, facts = $2 where id = $3
                      and exists (select 1 from jobs where id = $4 and attempt = $5 and state = 'running')");
     Ok(set.text(version).text(facts).text(id).text(fence.job).int(fence.attempt).execute(on).await? == 1)
+}
+
+/// Erases the keys of a server that is gone.
+pub async fn forget_keys(tx: &mut Tx, fence: Fence, id: ServerId) -> Result<bool, DbError> {
+    let set = sql("update servers set host_private_key_sealed = null, login_private_key_sealed = null where id = $1
+                     and exists (select 1 from jobs where id = $2 and attempt = $3 and state = 'running')");
+    Ok(set.text(id).text(fence.job).int(fence.attempt).execute(tx).await? == 1)
 }
 
 async fn event(

@@ -5,7 +5,7 @@
 use super::{Deployment, event, read, select};
 use crate::{
     domain::{AppId, DeploymentId, ServerId, status::DeploymentStatus},
-    store::{Db, DbError, Fence, On, Tx, sql},
+    store::{Db, DbError, Fence, On, Tx, domains, sql},
 };
 
 /// A deployment as its worker sees it; `None` when the fence does not hold or there is no such deployment.
@@ -165,17 +165,9 @@ async fn end(tx: &mut Tx, db: &Db, mut deployment: Deployment) -> Result<bool, D
     Ok(deployment.status == DeploymentStatus::Deleted)
 }
 
-/// Gives a domain back unless a release that serves it, or may come to serve it, is left.
 async fn free_domain(tx: &mut Tx, deployment: &Deployment) -> Result<(), DbError> {
-    sql("delete from domains where domain = $1 and app_id = $2 and server_id = $3 and not exists
-           (select 1 from deployments where traefik_domain = $1 and app_id = $2 and server_id = $3 and status not in
-              ('superseded', 'deleted', 'failed', 'rolled_back', 'cancelled'))")
-    .text(&deployment.traefik_domain)
-    .text(deployment.app)
-    .text(deployment.server)
-    .execute(tx)
-    .await
-    .map(|_| ())
+    let app = Some(deployment.app);
+    domains::release_unused(tx, deployment.client, deployment.server, app).await.map(|_| ())
 }
 
 async fn move_from(

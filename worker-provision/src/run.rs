@@ -1,0 +1,246 @@
+//! The story of a server's job: make it, or remove it.
+
+use async_trait::async_trait;
+use shared::{
+    domain::{ServerId, status::ServerStatus as Status},
+    providers::{Host, Local, Provider},
+    queue::{Handler, Job, JobError, Lease, StopReason},
+    ssh::Session,
+    store::{
+        Db, Fence, deployments,
+        servers::{self, Server},
+    },
+};
+use tokio::time::{Instant, sleep};
+
+use crate::{failure::Failure, log::ServerLog, settings::Settings, steps};
+
+/// Runs the jobs of servers.
+pub struct ProvisionWorker {
+    db: Db,
+    settings: Settings,
+}
+
+/// One attempt of one server's job.
+struct Attempt<'a> {
+    worker: &'a ProvisionWorker,
+    fence: Fence,
+    log: ServerLog,
+    provider: Box<dyn Provider>,
+}
+
+#[async_trait]
+impl Handler for ProvisionWorker {
+    async fn run(&self, lease: &Lease) -> Result<(), JobError> {
+        let id = ServerId(lease.job.subject);
+        let work = self.attempt(lease.fence(), id);
+        let outcome = tokio::select! {
+            done = work => done,
+            reason = lease.stopped() => return self.stopped(lease, id, reason).await,
+        };
+        match outcome {
+            Err(Failure::Permanent { code, message }) => {
+                self.give_up(lease.fence(), id, code, &message).await?;
+                Err(JobError::Permanent(message))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn abandoned(&self, job: &Job, state: &str, reason: &str) -> Result<(), JobError> {
+        let id = ServerId(job.subject);
+        let Some(server) = servers::load_unfenced(&self.db, id).await.map_err(JobError::transient)? else {
+            return Ok(());
+        };
+        let code = if state == "cancelled" { "cancelled" } else { "gave_up" };
+        self.end_unfenced(&server, code, reason).await.map_err(JobError::from)
+    }
+}
+
+impl ProvisionWorker {
+    pub fn new(db: Db, settings: Settings) -> Self {
+        Self { db, settings }
+    }
+
+    async fn attempt(&self, fence: Fence, id: ServerId) -> Result<(), Failure> {
+        let Some(server) = servers::load(&self.db, fence, id).await? else { return Err(Failure::Stopped) };
+        let provider = self.provider(&server)?;
+        let log = ServerLog::new(self.db.clone(), fence, server.client, id);
+        let attempt = Attempt { worker: self, fence, log, provider };
+        if server.delete_requested_at.is_some() { attempt.remove(server).await } else { attempt.make(server).await }
+    }
+
+    fn provider(&self, server: &Server) -> Result<Box<dyn Provider>, Failure> {
+        match (server.provider.as_str(), &self.settings.local) {
+            ("host", _) => Ok(Box::new(Host)),
+            ("local", Some(local)) => Ok(Box::new(Local::new(local.clone()))),
+            (other, _) => {
+                Err(Failure::permanent("provider_missing", format!("this engine has no provider `{other}` set up")))
+            }
+        }
+    }
+
+    /// After a cancellation what was made is removed; any other reason leaves the work to the next attempt.
+    async fn stopped(&self, lease: &Lease, id: ServerId, reason: StopReason) -> Result<(), JobError> {
+        if reason == StopReason::Cancelled {
+            self.give_up(lease.fence(), id, "cancelled", "cancelled").await?;
+        }
+        Err(JobError::Stopped)
+    }
+
+    /// Removes what was made for a server that will not be, and says why. A server being deleted is stuck instead.
+    async fn give_up(&self, fence: Fence, id: ServerId, code: &str, message: &str) -> Result<(), Failure> {
+        let Some(server) = servers::load(&self.db, fence, id).await? else { return Err(Failure::Stopped) };
+        let Some(end) = ending(&server) else { return Ok(()) };
+        if end == Status::Failed {
+            self.fail(fence, id, Status::Compensating, code, message).await?;
+            self.provider(&server)?.delete(id).await?;
+        }
+        self.fail(fence, id, end, code, message).await
+    }
+
+    async fn fail(&self, fence: Fence, id: ServerId, to: Status, code: &str, message: &str) -> Result<(), Failure> {
+        let mut tx = self.db.begin().await?;
+        servers::fail(&mut tx, &self.db, fence, id, to, code, message).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn end_unfenced(&self, server: &Server, code: &str, reason: &str) -> Result<(), Failure> {
+        let Some(end) = ending(server) else { return Ok(()) };
+        if end == Status::Failed {
+            if let Ok(provider) = self.provider(server) {
+                provider.delete(server.id).await?;
+            }
+        }
+        let mut tx = self.db.begin().await?;
+        servers::fail_unfenced(&mut tx, &self.db, server.id, end, code, reason).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// How the story of a server ends when its job cannot go on; `None` when it has ended or is in use.
+fn ending(server: &Server) -> Option<Status> {
+    match server.status {
+        Status::Requested | Status::Creating | Status::Booting | Status::Bootstrapping | Status::Compensating => {
+            Some(Status::Failed)
+        }
+        Status::Draining | Status::Deleting => Some(Status::Stuck),
+        Status::Ready | Status::Stopped | Status::Deleted | Status::Failed | Status::Stuck => None,
+    }
+}
+
+/// Whether a server that is in state `now` has been through `step` in this life already.
+fn is_past(now: Status, step: Status) -> bool {
+    const ORDER: [Status; 4] = [Status::Creating, Status::Booting, Status::Bootstrapping, Status::Ready];
+    let place = |s| ORDER.iter().position(|o| *o == s);
+    place(now).is_some_and(|now| place(step).is_some_and(|step| now > step))
+}
+
+impl Attempt<'_> {
+    /// Everything from nothing to a server that is ready; what an earlier attempt did is found and kept.
+    async fn make(&self, server: Server) -> Result<(), Failure> {
+        match server.status {
+            Status::Ready | Status::Stopped | Status::Failed | Status::Deleted => return Ok(()),
+            Status::Compensating => {
+                return Err(Failure::permanent("gave_up", "an earlier attempt failed for good"));
+            }
+            _ => {}
+        }
+        let master = &self.worker.settings.master_key;
+        let server = steps::ensure_keys(&self.worker.db, master, self.fence, server).await?;
+        self.reach(&server, Status::Creating).await?;
+        let server = self.create(server).await?;
+        self.reach(&server, Status::Booting).await?;
+        self.log.write("waiting for the server to answer").await;
+        let session = steps::wait_for_ssh(master, &server, self.worker.settings.boot_limit).await?;
+        self.reach(&server, Status::Bootstrapping).await?;
+        self.prepare(&server, session).await
+    }
+
+    async fn create(&self, server: Server) -> Result<Server, Failure> {
+        let (db, wanted) = (&self.worker.db, steps::wanted(&self.worker.settings.master_key, &server)?);
+        self.log.write("creating the server").await;
+        let reference = self.provider.create(&wanted).await?;
+        servers::set_provider_ref(db, self.fence, server.id, &reference).await?;
+        let until = Instant::now() + self.worker.settings.boot_limit;
+        let address = loop {
+            match self.provider.address(&wanted).await? {
+                Some(address) => break address,
+                None if Instant::now() < until => sleep(std::time::Duration::from_millis(200)).await,
+                None => return Err(Failure::transient("no_address", "the server gets no address")),
+            }
+        };
+        servers::set_address(db, self.fence, server.id, &address.host, i64::from(address.port)).await?;
+        servers::load(db, self.fence, server.id).await?.ok_or(Failure::Stopped)
+    }
+
+    async fn prepare(&self, server: &Server, session: Session) -> Result<(), Failure> {
+        let settings = &self.worker.settings.server;
+        let token = format!("{}.{}", self.fence.job, self.fence.attempt);
+        let prepared = steps::bootstrap(&session, settings, token, &self.log).await?;
+        let facts = prepared.facts.to_string();
+        servers::set_facts(&self.worker.db, self.fence, server.id, &prepared.version, &facts).await?;
+        session.close().await;
+        self.log.write("the server is ready").await;
+        self.reach(server, Status::Ready).await
+    }
+
+    /// Moves the server on, unless an earlier attempt came further already.
+    async fn reach(&self, server: &Server, to: Status) -> Result<(), Failure> {
+        if is_past(server.status, to) {
+            return Ok(());
+        }
+        self.advance(server.id, to).await
+    }
+
+    async fn advance(&self, id: ServerId, to: Status) -> Result<(), Failure> {
+        let db = &self.worker.db;
+        let mut tx = db.begin().await?;
+        let moved = servers::advance(&mut tx, db, self.fence, id, to, None).await?;
+        tx.commit().await?;
+        if moved { Ok(()) } else { Err(Failure::Stopped) }
+    }
+
+    /// Removes a server and, with it, every deployment on it.
+    async fn remove(&self, server: Server) -> Result<(), Failure> {
+        if server.status == Status::Deleted {
+            return Ok(());
+        }
+        if server.status == Status::Compensating {
+            self.worker.fail(self.fence, server.id, Status::Failed, "deleted", "deleted before it was ready").await?;
+        }
+        self.advance(server.id, Status::Deleting).await?;
+        self.log.write("removing the server").await;
+        if !self.provider.owns_machine() && server.status != Status::Requested {
+            let session = steps::connect(&self.worker.settings.master_key, &server).await?;
+            let token = format!("{}.{}", self.fence.job, self.fence.attempt);
+            steps::detach(&session, &self.worker.settings.server.registry, token, &self.log).await?;
+        }
+        self.provider.delete(server.id).await?;
+        self.record_removal(server.id).await
+    }
+
+    async fn record_removal(&self, id: ServerId) -> Result<(), Failure> {
+        let db = &self.worker.db;
+        let mut tx = db.begin().await?;
+        deployments::all_deleted(&mut tx, db, self.fence, id).await?;
+        servers::forget_keys(&mut tx, self.fence, id).await?;
+        let moved = servers::advance(&mut tx, db, self.fence, id, Status::Deleted, None).await?;
+        tx.commit().await?;
+        if moved { Ok(()) } else { Err(Failure::Stopped) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_attempt_never_goes_back() {
+        assert!(is_past(Status::Bootstrapping, Status::Creating));
+        assert!(!is_past(Status::Creating, Status::Booting));
+        assert!(!is_past(Status::Creating, Status::Creating));
+        assert!(!is_past(Status::Requested, Status::Creating));
+        assert!(!is_past(Status::Stuck, Status::Creating));
+    }
+}

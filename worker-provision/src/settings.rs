@@ -1,0 +1,88 @@
+//! What this process is told by its environment.
+
+use std::time::Duration;
+
+use shared::{
+    config::{self, ConfigError},
+    providers::LocalSettings,
+    secrets::MasterKey,
+};
+
+/// Everything but the queue's own settings.
+#[derive(Clone)]
+pub struct Settings {
+    pub database_url: String,
+    pub master_key: MasterKey,
+    /// `None` when this worker makes no local servers.
+    pub local: Option<LocalSettings>,
+    pub server: ServerSettings,
+    /// How long a new server may take until it answers SSH.
+    pub boot_limit: Duration,
+}
+
+/// What is put onto every server.
+#[derive(Clone, Debug, Default)]
+pub struct ServerSettings {
+    /// `host:port` of the registry.
+    pub registry: String,
+    /// PEM of the root that the registry's certificate chains to, when it is not a public one.
+    pub registry_ca: Option<String>,
+    /// A pull mirror for public images.
+    pub image_mirror: Option<String>,
+    pub mtu: Option<u16>,
+    pub traefik_image: String,
+    pub acme_directory: String,
+    pub acme_email: String,
+    /// PEM of the root that the ACME directory's own TLS chains to, when it is not a public one.
+    pub acme_ca: Option<String>,
+}
+
+impl Settings {
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            database_url: config::required("BYOP_DATABASE_URL")?,
+            master_key: MasterKey::from_env()?,
+            local: LocalSettings::from_env()?,
+            server: ServerSettings::from_env()?,
+            boot_limit: config::seconds("BYOP_BOOT_TIMEOUT_S", 300)?,
+        })
+    }
+}
+
+impl ServerSettings {
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let mtu: u16 = config::parsed("BYOP_SERVER_MTU", 0)?;
+        Ok(Self {
+            registry: registry()?,
+            registry_ca: pem("BYOP_REGISTRY_CA_FILE")?,
+            image_mirror: config::optional("BYOP_IMAGE_MIRROR"),
+            mtu: (mtu > 0).then_some(mtu),
+            traefik_image: config::parsed("BYOP_TRAEFIK_IMAGE", "traefik:v3.7".to_owned())?,
+            acme_directory: config::parsed("BYOP_ACME_DIRECTORY", LETS_ENCRYPT.to_owned())?,
+            acme_email: config::parsed("BYOP_ACME_EMAIL", String::new())?,
+            acme_ca: pem("BYOP_ACME_CA_FILE")?,
+        })
+    }
+}
+
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// The registry's name becomes a directory on servers, so its form is checked here.
+fn registry() -> Result<String, ConfigError> {
+    const NAME: &str = "BYOP_REGISTRY";
+    let name = config::required(NAME)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    if name.starts_with('.') || !name.chars().all(plain) {
+        return Err(ConfigError::invalid(NAME, "must be host or host:port"));
+    }
+    Ok(name)
+}
+
+fn pem(name: &'static str) -> Result<Option<String>, ConfigError> {
+    let Some(path) = config::optional(name) else { return Ok(None) };
+    let text = std::fs::read_to_string(&path).map_err(|e| ConfigError::invalid(name, e.to_string()))?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(ConfigError::invalid(name, "holds no PEM certificate"));
+    }
+    Ok(Some(text))
+}

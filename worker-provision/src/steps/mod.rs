@@ -1,0 +1,12 @@
+//! What is done to a server, one step a file. Every step may be repeated at any time.
+
+mod bootstrap;
+mod connect;
+mod edge;
+mod keys;
+mod remove;
+
+pub use bootstrap::bootstrap;
+pub use connect::{connect, wait_for_ssh};
+pub use keys::{ensure_keys, wanted};
+pub use remove::detach;
