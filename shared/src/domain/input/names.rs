@@ -52,6 +52,12 @@ text_type!(
     rel_path
 );
 
+impl Default for RelPath {
+    fn default() -> Self {
+        Self::root()
+    }
+}
+
 impl RelPath {
     /// The root of the tree.
     pub fn root() -> Self {

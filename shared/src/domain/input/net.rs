@@ -43,6 +43,13 @@ text_type!(
     health_path
 );
 
+impl HealthPath {
+    /// What every web server answers somehow.
+    pub fn root() -> Self {
+        Self("/".to_owned())
+    }
+}
+
 fn health_path(text: &str) -> Result<String, &'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._~-".contains(c);
     let ok = text.starts_with('/')
@@ -90,6 +97,11 @@ pub fn is_private(address: IpAddr) -> bool {
 pub struct Port(u16);
 
 impl Port {
+    /// A port of the engine's own choice; 0 becomes 1.
+    pub const fn saturating(number: u16) -> Self {
+        Self(if number == 0 { 1 } else { number })
+    }
+
     pub fn get(self) -> u16 {
         self.0
     }

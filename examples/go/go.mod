@@ -1,0 +1,3 @@
+module example.com/byop/hello
+
+go 1.22

@@ -1,0 +1,244 @@
+//! The repository's own Dockerfile: where it is, what its last stage says, and whether it is fit for production.
+//!
+//! Invariant: nothing of it is rewritten; it is used as it is or not at all. Absent: executing it, resolving arguments
+//! that only the build knows.
+
+use std::collections::BTreeMap;
+
+use super::{
+    dev_server::is_dev_server,
+    recipe::{DockerfileMode, GenerateError, Wishes},
+    source::SourceTree,
+};
+use crate::domain::{Port, RelPath};
+
+/// Names that count without being asked for.
+const NAMES: &[&str] = &["Dockerfile", "Containerfile", "dockerfile"];
+/// Ports that tools use while developing, and of databases.
+const NOT_WEB: &[u16] = &[22, 5432, 3306, 6379, 9229, 24678, 35729, 27017];
+const LIKELY: &[u16] = &[80, 8080, 3000, 8000, 5000];
+const FALLBACK: Port = Port::saturating(8080);
+
+/// What the last stage of a Dockerfile says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnDockerfile {
+    pub path: RelPath,
+    pub from: String,
+    pub exposed: Vec<Port>,
+    /// Entry point and command as one text, for judging only.
+    pub command: String,
+    pub user: Option<String>,
+    pub has_health_check: bool,
+    variables: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Production,
+    /// It starts a development server with this command.
+    Development(String),
+}
+
+/// The Dockerfile that the client named, or one with a usual name.
+pub fn find(tree: &SourceTree, wishes: &Wishes) -> Result<Option<OwnDockerfile>, GenerateError> {
+    let path = match &wishes.dockerfile_path {
+        Some(path) if wishes.mode == DockerfileMode::Auto => {
+            let found = tree.find(path.as_str());
+            Some(found.ok_or_else(|| GenerateError::NoDockerfile(path.to_string()))?)
+        }
+        _ => NAMES.iter().find_map(|name| tree.find(name)),
+    };
+    let Some(path) = path else { return Ok(None) };
+    let bad = |reason| GenerateError::BadDockerfile { path: path.to_string(), reason };
+    let text = tree.text(path.as_str()).ok_or_else(|| bad("it is not a text file"))?;
+    let own = parse(&path, &text);
+    if own.from.is_empty() {
+        return Err(bad("it has no FROM line"));
+    }
+    Ok(Some(own))
+}
+
+impl OwnDockerfile {
+    pub fn verdict(&self, tree: &SourceTree) -> Verdict {
+        if is_dev_server(&self.command, tree) {
+            return Verdict::Development(self.command.clone());
+        }
+        Verdict::Production
+    }
+
+    pub fn runs_as_root(&self) -> bool {
+        let user = self.user.as_deref().map(|user| user.split(':').next().unwrap_or_default());
+        matches!(user, Some("root" | "0"))
+            || user.is_none() && !self.from.contains("nonroot") && !self.from.contains("unprivileged")
+    }
+
+    /// As wished, else the likeliest exposed one.
+    pub fn port(&self, wishes: &Wishes, notes: &mut Vec<String>) -> Port {
+        if let Some(port) = wishes.port {
+            return port;
+        }
+        let web: Vec<Port> = self.exposed.iter().copied().filter(|port| !NOT_WEB.contains(&port.get())).collect();
+        let likely = LIKELY.iter().find_map(|number| web.iter().find(|port| port.get() == *number));
+        match likely.or(web.first()) {
+            Some(port) => {
+                notes.push(format!("port {port}: exposed by {}", self.path));
+                *port
+            }
+            None => {
+                notes.push(format!("port {FALLBACK}: {} exposes none; set the app's port if it is another", self.path));
+                FALLBACK
+            }
+        }
+    }
+
+    fn instruction(&mut self, name: &str, rest: &str) {
+        match name {
+            "FROM" => {
+                let image = rest.split_whitespace().find(|word| !word.starts_with("--")).unwrap_or_default();
+                let variables = std::mem::take(&mut self.variables);
+                *self = Self { path: self.path.clone(), from: image.to_owned(), variables, ..Self::default() };
+            }
+            "ARG" | "ENV" => self.define(rest),
+            "EXPOSE" => self.expose(rest),
+            "ENTRYPOINT" => self.command = words(rest),
+            "CMD" => self.command = format!("{} {}", self.command, words(rest)).trim().to_owned(),
+            "USER" => self.user = Some(self.resolve(rest.trim())),
+            "HEALTHCHECK" => self.has_health_check = !rest.trim().eq_ignore_ascii_case("none"),
+            _ => {}
+        }
+    }
+
+    fn define(&mut self, rest: &str) {
+        for (name, value) in rest.split_whitespace().filter_map(|word| word.split_once('=')) {
+            let value = self.resolve(value.trim_matches(['"', '\'']));
+            self.variables.insert(name.to_owned(), value);
+        }
+        if let Some((name, value)) = rest.trim().split_once(char::is_whitespace).filter(|(name, _)| !name.contains('='))
+        {
+            self.variables.insert(name.to_owned(), value.trim().to_owned());
+        }
+    }
+
+    fn expose(&mut self, rest: &str) {
+        for word in rest.split_whitespace() {
+            let word = self.resolve(word.strip_suffix("/tcp").unwrap_or(word));
+            let number = word.strip_suffix("/tcp").unwrap_or(&word);
+            self.exposed.extend(number.parse::<Port>());
+        }
+    }
+
+    /// `$NAME`, `${NAME}` or `${NAME:-default}`, when it is the whole word.
+    fn resolve(&self, word: &str) -> String {
+        let Some(name) = word.strip_prefix('$') else { return word.to_owned() };
+        let name = name.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(name);
+        let (name, default) = name.split_once(":-").unwrap_or((name, ""));
+        self.variables.get(name).cloned().unwrap_or_else(|| default.to_owned())
+    }
+}
+
+/// Both forms of a command as one text.
+fn words(rest: &str) -> String {
+    serde_json::from_str::<Vec<String>>(rest.trim())
+        .map(|argv| argv.join(" "))
+        .unwrap_or_else(|_| rest.trim().to_owned())
+}
+
+pub fn parse(path: &RelPath, text: &str) -> OwnDockerfile {
+    let mut own = OwnDockerfile { path: path.clone(), ..OwnDockerfile::default() };
+    for line in logical_lines(text) {
+        let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
+        own.instruction(&name.to_ascii_uppercase(), rest);
+    }
+    own
+}
+
+/// Lines with their continuations, without comments and without the bodies of here-documents.
+fn logical_lines(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut current = String::new();
+    let mut document: Option<String> = None;
+    for raw in text.lines() {
+        if let Some(end) = &document {
+            if raw.trim() == end {
+                document = None;
+            }
+            continue;
+        }
+        let line = raw.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(begun) = line.strip_suffix('\\') {
+            current.push_str(begun);
+            current.push(' ');
+            continue;
+        }
+        current.push_str(line);
+        document = here_document(&current);
+        lines.push(std::mem::take(&mut current));
+    }
+    if !current.is_empty() {
+        lines.push(current);
+    }
+    lines
+}
+
+fn here_document(line: &str) -> Option<String> {
+    let starts = ["RUN", "COPY", "ADD"]
+        .iter()
+        .any(|name| line.len() > 4 && line.is_char_boundary(4) && line[..4].trim_end().eq_ignore_ascii_case(name));
+    let word = line.split_whitespace().find_map(|word| word.strip_prefix("<<")).filter(|_| starts)?;
+    Some(word.trim_start_matches('-').trim_matches(['"', '\'']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(text: &str) -> OwnDockerfile {
+        parse(&"Dockerfile".parse().expect("path"), text)
+    }
+
+    #[test]
+    fn the_last_stage_counts() {
+        let own = own(
+            "ARG P=9000\nFROM node AS build\nEXPOSE 1\nUSER x\nRUN <<EOF\nEXPOSE 2\nEOF\n# EXPOSE 3\nFROM --platform=linux/amd64 debian:12\n\
+                       ENV PORT 7000\nEXPOSE ${P} $PORT/tcp 53/udp \\\n  8080\nENTRYPOINT [\"run\"]\nCMD [\"a\", \"b\"]\nhealthcheck CMD true",
+        );
+        assert_eq!(own.from, "debian:12");
+        assert_eq!(own.exposed.iter().map(|p| p.get()).collect::<Vec<_>>(), [9000, 7000, 8080]);
+        assert_eq!((own.command.as_str(), own.user.is_none(), own.has_health_check), ("run a b", true, true));
+        assert_eq!(own.port(&Wishes::default(), &mut Vec::new()).get(), 8080);
+    }
+
+    #[test]
+    fn tools_are_not_the_web() {
+        let own = own("FROM node\nEXPOSE 35729 9229 4321\n");
+        assert_eq!(own.port(&Wishes::default(), &mut Vec::new()).get(), 4321);
+        let wished = Wishes { port: Some(Port::saturating(99)), ..Wishes::default() };
+        assert_eq!(own.port(&wished, &mut Vec::new()).get(), 99);
+    }
+
+    #[test]
+    fn a_development_server_is_not_production() {
+        let tree = SourceTree::in_memory([("package.json", r#"{"scripts":{"start":"docusaurus start"}}"#)]);
+        let judged = own("FROM node:20\nCMD [\"yarn\", \"start\", \"--host\", \"0.0.0.0\"]").verdict(&tree);
+        assert_eq!(judged, Verdict::Development("yarn start --host 0.0.0.0".into()));
+        assert_eq!(own("FROM node:20\nCMD node server.js").verdict(&tree), Verdict::Production);
+    }
+
+    #[test]
+    fn users() {
+        assert!(
+            own("FROM x").runs_as_root()
+                && own("FROM x\nUSER root").runs_as_root()
+                && own("FROM x\nUSER 0:0").runs_as_root()
+        );
+        assert!(!own("FROM x\nUSER 1000").runs_as_root());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read(text in "\\PC*|([A-Z$<{} \\\\\n\"]|FROM |EXPOSE |ENV |RUN <<){0,40}") { own(&text); }
+    }
+}

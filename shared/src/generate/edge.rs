@@ -1,0 +1,176 @@
+//! The edge proxy of a server as a compose file: Traefik, which finds releases by their labels and gets certificates.
+//!
+//! Invariant: nothing is exposed that does not say so itself, and plain HTTP only leads to HTTPS. Absent: any app.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::compose::{ComposeError, Logging, to_yaml};
+use crate::domain::{EmailAddress, Slug};
+
+const CA_FILE: &str = "/etc/byop/acme-ca.pem";
+
+/// The edge proxy of one server.
+#[derive(Clone, Debug)]
+pub struct EdgeCompose {
+    /// The operator's setting, such as `traefik:v3.7`.
+    pub image: String,
+    /// Made before the proxy starts; releases join it.
+    pub network: Slug,
+    pub cert_resolver: Slug,
+    pub acme_email: EmailAddress,
+    /// URL of the ACME directory.
+    pub acme_directory: String,
+    /// A file on the server with the root of the directory's own TLS certificate.
+    pub acme_ca_file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    name: &'static str,
+    services: BTreeMap<&'static str, Service<'a>>,
+    networks: BTreeMap<&'a str, Network<'a>>,
+    volumes: BTreeMap<&'static str, BTreeMap<(), ()>>,
+}
+
+#[derive(Serialize)]
+struct Network<'a> {
+    external: bool,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Service<'a> {
+    image: &'a str,
+    pull_policy: &'static str,
+    restart: &'static str,
+    command: Vec<String>,
+    ports: [&'static str; 2],
+    networks: [&'a str; 1],
+    volumes: Vec<Mount<'a>>,
+    healthcheck: HealthCheck,
+    read_only: bool,
+    cap_drop: [&'static str; 1],
+    cap_add: [&'static str; 1],
+    security_opt: [&'static str; 1],
+    stop_grace_period: &'static str,
+    logging: Logging,
+    labels: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Serialize)]
+struct Mount<'a> {
+    r#type: &'static str,
+    source: &'a str,
+    target: &'static str,
+    read_only: bool,
+}
+
+#[derive(Serialize)]
+struct HealthCheck {
+    test: [&'static str; 4],
+    interval: &'static str,
+    timeout: &'static str,
+    retries: u32,
+    start_period: &'static str,
+    start_interval: &'static str,
+}
+
+/// The compose file of a server's edge proxy.
+pub fn edge_compose(spec: &EdgeCompose) -> Result<String, ComposeError> {
+    let network = spec.network.as_str();
+    to_yaml(&File {
+        name: "byop-edge",
+        services: BTreeMap::from([("traefik", service(spec))]),
+        networks: BTreeMap::from([(network, Network { external: true, name: network })]),
+        volumes: BTreeMap::from([("acme", BTreeMap::new())]),
+    })
+}
+
+fn service(spec: &EdgeCompose) -> Service<'_> {
+    Service {
+        image: &spec.image,
+        pull_policy: "missing",
+        restart: "always",
+        command: command(spec),
+        ports: ["80:80", "443:443"],
+        networks: [spec.network.as_str()],
+        volumes: mounts(spec),
+        healthcheck: HealthCheck {
+            test: ["CMD", "traefik", "healthcheck", "--ping"],
+            interval: "10s",
+            timeout: "5s",
+            retries: 3,
+            start_period: "30s",
+            start_interval: "1s",
+        },
+        read_only: true,
+        cap_drop: ["ALL"],
+        cap_add: ["NET_BIND_SERVICE"],
+        security_opt: ["no-new-privileges:true"],
+        stop_grace_period: "30s",
+        logging: Logging::bounded(),
+        labels: BTreeMap::from([("byop.edge", "true")]),
+    }
+}
+
+fn command(spec: &EdgeCompose) -> Vec<String> {
+    let resolver = format!("--certificatesresolvers.{}.acme", spec.cert_resolver);
+    let mut words: Vec<String> = [
+        "--global.checknewversion=false",
+        "--global.sendanonymoususage=false",
+        "--log.format=json",
+        "--ping=true",
+        "--providers.docker=true",
+        "--providers.docker.exposedbydefault=false",
+        // The default of two seconds is a wait in every switch.
+        "--providers.providersthrottleduration=500ms",
+        "--entrypoints.web.address=:80",
+        "--entrypoints.web.http.redirections.entrypoint.to=websecure",
+        "--entrypoints.web.http.redirections.entrypoint.scheme=https",
+        "--entrypoints.websecure.address=:443",
+    ]
+    .map(str::to_owned)
+    .into();
+    words.push(format!("--providers.docker.network={}", spec.network));
+    words.push(format!("{resolver}.email={}", spec.acme_email));
+    words.push(format!("{resolver}.caserver={}", spec.acme_directory));
+    words.push(format!("{resolver}.storage=/acme/acme.json"));
+    words.push(format!("{resolver}.tlschallenge=true"));
+    if spec.acme_ca_file.is_some() {
+        words.push(format!("{resolver}.cacertificates={CA_FILE}"));
+    }
+    words
+}
+
+fn mounts(spec: &EdgeCompose) -> Vec<Mount<'_>> {
+    let socket =
+        Mount { r#type: "bind", source: "/var/run/docker.sock", target: "/var/run/docker.sock", read_only: true };
+    let acme = Mount { r#type: "volume", source: "acme", target: "/acme", read_only: false };
+    let ca = spec.acme_ca_file.as_deref();
+    let ca = ca.map(|source| Mount { r#type: "bind", source, target: CA_FILE, read_only: true });
+    [socket, acme].into_iter().chain(ca).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(ca: Option<&str>) -> EdgeCompose {
+        EdgeCompose {
+            image: "traefik:v3.7".into(),
+            network: "edge".parse().expect("name"),
+            cert_resolver: "byop".parse().expect("name"),
+            acme_email: "ops@example.com".parse().expect("address"),
+            acme_directory: "https://acme.example/dir".into(),
+            acme_ca_file: ca.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn edge() {
+        insta::assert_snapshot!(edge_compose(&spec(Some("/srv/byop/edge/ca.pem"))).expect("written"));
+        assert!(!edge_compose(&spec(None)).expect("written").contains("cacertificates"));
+    }
+}

@@ -1,0 +1,186 @@
+//! A read-only view of a fetched source tree.
+//!
+//! Invariant: only regular files that lie inside the tree are seen; links are absent, whatever they lead to, and so are
+//! files whose path is not a [`RelPath`], because no manifest of any stack has such a name. How many entries, how deep
+//! and how much of a file are bounded, so a hostile tree costs a bounded amount of work. Absent: writing.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs, io,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::domain::RelPath;
+
+/// Entries that are looked at. The walk is breadth first, so what is left out lies deepest.
+const MAX_ENTRIES: usize = 50_000;
+const MAX_DEPTH: usize = 12;
+/// Lock files of big projects reach some megabytes.
+const MAX_FILE_BYTES: u64 = 8 << 20;
+/// Directories that hold no source of the app itself.
+const PRUNED: &[&str] = &[".git", "node_modules", ".venv", "__pycache__", ".next", ".nuxt", ".tox", ".terraform"];
+
+/// The tree could not be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the source tree")]
+pub struct SourceError(#[from] io::Error);
+
+#[derive(Clone, Debug)]
+enum Content {
+    Disk(PathBuf),
+    Memory(Arc<str>),
+}
+
+/// The files below one directory.
+#[derive(Clone, Debug, Default)]
+pub struct SourceTree {
+    files: BTreeMap<RelPath, Content>,
+}
+
+impl SourceTree {
+    /// Looks at a directory on disk.
+    pub fn open(root: &Path) -> Result<Self, SourceError> {
+        let root = root.canonicalize()?;
+        let mut files = BTreeMap::new();
+        let mut waiting = VecDeque::from([(root, RelPath::root(), 0)]);
+        let mut budget = MAX_ENTRIES;
+        while let Some((directory, at, depth)) = waiting.pop_front() {
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                budget = budget.saturating_sub(1);
+                if budget == 0 {
+                    return Ok(Self { files });
+                }
+                let Some(path) = entry.file_name().to_str().and_then(|name| child(&at, name)) else { continue };
+                // `file_type` does not follow links: a link is neither a file nor a directory here.
+                let kind = entry.file_type()?;
+                if kind.is_file() {
+                    files.insert(path, Content::Disk(entry.path()));
+                } else if kind.is_dir() && depth < MAX_DEPTH && !is_pruned(&path) {
+                    waiting.push_back((entry.path(), path, depth + 1));
+                }
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// A tree that exists only in memory. Paths outside the grammar are absent, as they are on disk.
+    pub fn in_memory<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let files = files.into_iter();
+        Self {
+            files: files.filter_map(|(path, text)| Some((path.parse().ok()?, Content::Memory(text.into())))).collect(),
+        }
+    }
+
+    /// The same tree seen from one of its directories.
+    pub fn below(&self, directory: &RelPath) -> Self {
+        let inside = |path: &RelPath| {
+            let rest = path.as_str().strip_prefix(directory.as_str())?;
+            let rest = if directory.is_root() { rest } else { rest.strip_prefix('/')? };
+            rest.parse().ok()
+        };
+        Self { files: self.files.iter().filter_map(|(path, c)| Some((inside(path)?, c.clone()))).collect() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Every file, in order.
+    pub fn files(&self) -> impl Iterator<Item = &RelPath> {
+        self.files.keys()
+    }
+
+    pub fn has(&self, path: &str) -> bool {
+        self.find(path).is_some()
+    }
+
+    pub fn has_directory(&self, path: &str) -> bool {
+        self.files.keys().any(|file| file.as_str().strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// The path as a checked value, when it is a file of the tree.
+    pub fn find(&self, path: &str) -> Option<RelPath> {
+        let path = path.parse().ok()?;
+        self.files.contains_key(&path).then_some(path)
+    }
+
+    /// The text of a file; nothing when it is absent, too big or not UTF-8.
+    pub fn text(&self, path: &str) -> Option<String> {
+        match self.files.get(&path.parse::<RelPath>().ok()?)? {
+            Content::Memory(text) => Some(text.to_string()),
+            Content::Disk(path) => read_bounded(path),
+        }
+    }
+}
+
+fn child(at: &RelPath, name: &str) -> Option<RelPath> {
+    // A name that the grammar would rewrite is not the name of a file any more.
+    let name: RelPath = name.parse().ok().filter(|path: &RelPath| path.as_str() == name)?;
+    Some(at.join(&name))
+}
+
+fn is_pruned(path: &RelPath) -> bool {
+    path.as_str().rsplit('/').next().is_some_and(|name| PRUNED.contains(&name))
+}
+
+fn read_bounded(path: &Path) -> Option<String> {
+    let still_a_file = fs::symlink_metadata(path).ok()?.is_file();
+    let mut text = String::new();
+    let mut file = still_a_file.then(|| fs::File::open(path).ok())??.take(MAX_FILE_BYTES + 1);
+    file.read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= MAX_FILE_BYTES).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_absent() {
+        let root = tempfile::tempdir().expect("directory");
+        let outside = tempfile::tempdir().expect("directory");
+        fs::write(outside.path().join("secret"), "s").expect("written");
+        fs::create_dir(root.path().join("a")).expect("made");
+        fs::write(root.path().join("a/real.txt"), "text").expect("written");
+        fs::write(root.path().join("odd name$(id)"), "x").expect("written");
+        std::os::unix::fs::symlink(outside.path().join("secret"), root.path().join("package.json")).expect("linked");
+        std::os::unix::fs::symlink(outside.path(), root.path().join("out")).expect("linked");
+        std::os::unix::fs::symlink("a/real.txt", root.path().join("inner")).expect("linked");
+        let tree = SourceTree::open(root.path()).expect("readable");
+        assert_eq!(tree.files().map(RelPath::as_str).collect::<Vec<_>>(), ["a/real.txt"]);
+        assert_eq!(tree.text("a/real.txt").as_deref(), Some("text"));
+        assert_eq!((tree.text("package.json"), tree.text("out/secret"), tree.text("../x")), (None, None, None));
+    }
+
+    #[test]
+    fn a_file_that_became_a_link_is_not_read() {
+        let root = tempfile::tempdir().expect("directory");
+        let path = root.path().join("f");
+        fs::write(&path, "text").expect("written");
+        let tree = SourceTree::open(root.path()).expect("readable");
+        fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink("/etc/hostname", &path).expect("linked");
+        assert_eq!(tree.text("f"), None);
+    }
+
+    #[test]
+    fn big_and_binary_files_have_no_text() {
+        let root = tempfile::tempdir().expect("directory");
+        fs::write(root.path().join("binary"), [0xff, 0xfe]).expect("written");
+        fs::write(root.path().join("big"), vec![b'a'; MAX_FILE_BYTES as usize + 1]).expect("written");
+        let tree = SourceTree::open(root.path()).expect("readable");
+        assert!(tree.has("big") && tree.text("big").is_none() && tree.text("binary").is_none());
+    }
+
+    #[test]
+    fn a_view_from_a_directory() {
+        let tree = SourceTree::in_memory([("web/a", "1"), ("webapp/b", "2"), ("c", "3")]);
+        let view = tree.below(&"web".parse().expect("path"));
+        assert_eq!(view.files().map(RelPath::as_str).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(tree.below(&RelPath::root()).files().count(), 3);
+        assert!(tree.has_directory("web") && !tree.has_directory("we"));
+    }
+}
