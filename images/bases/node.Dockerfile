@@ -2,12 +2,9 @@
 FROM debian:bookworm-slim
 COPY bin/node /usr/local/bin/node
 COPY lib/node_modules /usr/local/lib/node_modules
-RUN chmod 755 /usr/local/bin/node \
- && ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \
  && ln -s ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx \
  && ln -s ../lib/node_modules/corepack/dist/corepack.js /usr/local/bin/corepack \
- && chmod -R a+rX /usr/local/lib/node_modules \
- && chmod 755 /usr/local/lib/node_modules/npm/bin/*.js /usr/local/lib/node_modules/corepack/dist/*.js \
  && groupadd --gid 1000 node \
  && useradd --uid 1000 --gid node --shell /bin/bash --create-home node
 CMD ["node"]

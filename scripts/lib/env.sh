@@ -62,6 +62,7 @@ up() {
   mirror_up
   acme_up
   make_images debian traefik vps builder
+  forget_old_images
   write_env_file
   wanted_images | write_file "$BYOP_STATE/images-ok"
   step "environment up"
@@ -123,7 +124,7 @@ main() {
     up) lock && up ;;
     down) lock && down "$@" ;;
     status) status ;;
-    image | images) lock && load && make_images "$@" ;;
+    image | images) lock && load && make_images "$@" && forget_old_images ;;
     registry)
       lock && load
       case ${1:-} in

