@@ -143,7 +143,7 @@ sign_up() {
   password=$(openssl rand -hex 12)
   LOGIN_EMAIL="owner-$RANDOM$RANDOM@example.com" LOGIN_PASSWORD=$password
   TOKEN=$(api POST /v1/signup "$(jq -nc --arg e "$LOGIN_EMAIL" --arg p "$password" \
-    '{client_name: "Sample client", email: $e, password: $p}')" | field .access_token)
+    '{client_name: "Sample client", email: $e, password: $p}')" | field .tokens.access_token)
 }
 
 make_app() { # SLUG GIT_URL

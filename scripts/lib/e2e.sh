@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# The frame of an end-to-end scenario: the engine's processes on a fresh database, a Git server, and removal of all of
+# it at the end. The environment must be up and the binaries built. Sourced as
+#   . "$(dirname "$0")/../lib/e2e.sh"
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+LIB=$ROOT/scripts/lib
+# shellcheck source=/dev/null
+. "$LIB/layout.sh"
+# shellcheck source=/dev/null
+. "$LIB/steps.sh"
+[ -s "$ENV_FILE" ] || {
+  echo "SKIPPED ${0##*/}: the local environment is not up (scripts/lib/env.sh up)"
+  exit 0
+}
+# shellcheck source=/dev/null
+. "$ENV_FILE"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${BYOP_TARGET:-$HOME/.cache/byop-engine/target}}
+BIN=$CARGO_TARGET_DIR/debug
+# shellcheck source=/dev/null
+. "$LIB/product.sh"
+
+e2e_end() {
+  local code=$?
+  trap - EXIT INT TERM
+  set +e
+  [ "$code" = 0 ] || {
+    echo "--- ${0##*/} failed with $code; the end of each log:"
+    tail -n 25 "$RUN"/log/*.log
+  }
+  product_clean
+  "$LIB/git-server.sh" stop >/dev/null 2>&1
+  "$LIB/env.sh" registry stop >/dev/null 2>&1
+  rm -rf "${WORK:-}"
+  exit "$code"
+}
+
+e2e_begin() {
+  WORK=$(mktemp -d)
+  trap e2e_end EXIT
+  trap 'exit 130' INT TERM
+  product_prepare
+  "$LIB/env.sh" registry start >/dev/null
+  "$LIB/git-server.sh" start >/dev/null
+  product_start
+}
+
+# serve NAME DIR: the folder as a Git repository; prints its URL. Called again, its changes are a new commit.
+serve() { "$LIB/git-server.sh" add "$1" "$2" | grep '^http' | head -n 1; }
+
+dns() { "$LIB/env.sh" dns add "$1" "$2" >/dev/null; }
+
+# is WHAT ACTUAL EXPECTED
+is() {
+  [ "$2" = "$3" ] || die "$1 is '$2', not '$3'"
+  step "$1: $2"
+}
+
+# has WHAT TEXT PART
+has() {
+  case $2 in *"$3"*) step "$1 has: $3" ;; *) die "$1 has no '$3': $2" ;; esac
+}
+
+# fails WHAT COMMAND...: the command must fail; prints its error.
+fails() {
+  local what=$1 said
+  shift
+  if said=$("$@" 2>&1); then die "$what was possible: $said"; fi
+  step "$what is refused"
+  printf '%s\n' "$said" >"$WORK/refusal"
+}
