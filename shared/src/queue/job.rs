@@ -99,6 +99,7 @@ pub struct Job {
     pub client: ClientId,
     /// Counts from 1; the fencing token.
     pub attempt: i64,
+    /// The attempt after which the job is dead; attempts that were handed back do not count.
     pub max_attempts: i64,
     pub timeout: Duration,
 }

@@ -99,7 +99,7 @@ pub const CLAIM: &str = "
     update jobs set state = 'running', attempt = attempt + 1, lease_owner = $4, lease_until = $5,
       deadline_at = $6 + timeout_ms, started_at = coalesce(started_at, $6)
     where id in (select id from chosen) and state = 'queued'
-    returning id, subject_id, client_id, attempt, max_attempts, timeout_ms, priority, ticket";
+    returning id, subject_id, client_id, attempt, max_attempts + handbacks as max_attempts, timeout_ms, priority, ticket";
 
 pub const ADVANCE_VTIME: &str = "update queues set vtime = $1 where kind = $2 and vtime < $1";
 
@@ -157,7 +157,8 @@ pub const REAP: &str = "
     returning state";
 
 pub const ABANDONED: &str = "
-    select id, subject_id, client_id, attempt, max_attempts, timeout_ms, state, last_error from jobs
+    select id, subject_id, client_id, attempt, max_attempts + handbacks as max_attempts, timeout_ms, state, last_error
+    from jobs
     where kind = $1 and abandoned = 1 limit 20";
 
 pub const ABANDONED_TOLD: &str = "update jobs set abandoned = 0 where id = $1 and attempt = $2 and state = $3";
