@@ -90,3 +90,8 @@ fn read(r: &Row) -> Result<ApiKey, DbError> {
         revoked_at: r.opt_int("revoked_at")?,
     })
 }
+
+/// Removes keys that were revoked before `before`.
+pub async fn purge_revoked(on: impl Into<On<'_>>, before: i64) -> Result<u64, DbError> {
+    sql("delete from api_keys where revoked_at < $1").int(before).execute(on).await
+}

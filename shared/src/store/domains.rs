@@ -25,6 +25,17 @@ pub async fn claim(tx: &mut Tx, now: i64, domain: &DomainName, holder: &Holder) 
     Ok(claim.execute(tx).await? == 1)
 }
 
+/// Frees a domain, whoever holds it, if no deployment serves it or may come to serve it.
+pub async fn release_stale(tx: &mut Tx, domain: &DomainName) -> Result<u64, DbError> {
+    sql("delete from domains where domain = $1
+           and not exists (select 1 from deployments d where d.server_id = domains.server_id
+             and d.app_id = domains.app_id and d.traefik_domain = domains.domain
+             and d.status not in ('superseded', 'deleted', 'failed', 'rolled_back', 'cancelled'))")
+    .text(domain)
+    .execute(tx)
+    .await
+}
+
 /// Frees the domains of a server (and app, when one is given) that no deployment holds or may come to hold any more.
 pub async fn release_unused(
     tx: &mut Tx,

@@ -22,6 +22,7 @@ pub mod deploy_keys;
 pub mod domains;
 pub mod forge_host_keys;
 pub mod idempotency;
+pub mod jobs;
 pub mod registry_grants;
 pub mod sessions;
 pub mod users;

@@ -1,0 +1,135 @@
+//! The server as a whole: its state, its routes, its start and end.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{Endpoint, EndpointExt, Route, Server, get, listener::TcpListener};
+use shared::store::{Db, DbError, api_keys, idempotency, registry_grants, sessions};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{AccessTokens, Passwords, RateLimit},
+    config::Config,
+    edge::Edge,
+    metrics::Metrics,
+    openapi, registry,
+    registry::{Signer, SignerError},
+    resources::status,
+};
+
+/// How long open requests may take after the server was asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("the database cannot be used")]
+    Database(#[from] DbError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error("passwords cannot be hashed: {0}")]
+    Passwords(String),
+}
+
+/// What handlers share.
+pub struct App {
+    pub db: Db,
+    pub config: Config,
+    pub access: AccessTokens,
+    pub passwords: Passwords,
+    pub logins_by_address: RateLimit,
+    pub logins_by_account: RateLimit,
+    pub signer: Signer,
+    pub metrics: Metrics,
+    /// Cancelled when the server is to stop, so that open streams end.
+    pub stopping: CancellationToken,
+}
+
+impl App {
+    /// Opens the database, brings its schema up to date and reads the keys.
+    pub async fn open(config: Config) -> Result<Arc<Self>, AppError> {
+        let signer = Signer::load(&config.registry)?;
+        let db = Db::open(&config.database_url).await?;
+        Ok(Arc::new(Self {
+            access: AccessTokens::new(&config.jwt_secret),
+            passwords: Passwords::new().map_err(|e| AppError::Passwords(e.to_string()))?,
+            logins_by_address: RateLimit::new(20, Duration::from_secs(3)),
+            logins_by_account: RateLimit::new(5, Duration::from_secs(12)),
+            signer,
+            metrics: Metrics::default(),
+            stopping: CancellationToken::new(),
+            db,
+            config,
+        }))
+    }
+
+    /// Every route, with what surrounds them.
+    pub fn routes(self: &Arc<Self>) -> impl Endpoint<Output = poem::Response> + 'static + use<> {
+        let (service, document) = (openapi::service(), openapi::document());
+        Route::new()
+            .at("/healthz", get(status::healthz))
+            .at("/readyz", get(status::readyz))
+            .at("/metrics", get(status::metrics))
+            .at("/registry/token", get(registry::token))
+            .at("/openapi.json", get(status::document).data(status::Document(document.into())))
+            .nest("/docs", service.scalar())
+            .nest("/", service)
+            .with(Edge(self.clone()))
+    }
+
+    /// Serves until `stop` is done, then lets open requests end.
+    pub async fn serve(self: Arc<Self>, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+        let chores = tokio::spawn(self.clone().housekeeping());
+        let listener = TcpListener::bind(self.config.listen);
+        tracing::info!(listen = %self.config.listen, "serving");
+        let stopping = self.stopping.clone();
+        let stop = async move {
+            stop.await;
+            stopping.cancel();
+        };
+        let served = Server::new(listener).run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
+        chores.abort();
+        self.db.close().await;
+        served
+    }
+
+    /// Forgets what is too old to matter.
+    async fn housekeeping(self: Arc<Self>) {
+        loop {
+            if let Err(error) = self.forget_old().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "housekeeping failed; it is tried again later"
+                );
+            }
+            tokio::time::sleep(HOUSEKEEPING).await;
+        }
+    }
+
+    async fn forget_old(&self) -> Result<(), DbError> {
+        self.db.measure_skew().await?;
+        let now = self.db.now_ms();
+        idempotency::purge(&self.db, now - DAY_MS).await?;
+        registry_grants::purge_expired(&self.db, now).await?;
+        sessions::purge_expired(&self.db, now).await?;
+        api_keys::purge_revoked(&self.db, now - 90 * DAY_MS).await?;
+        Ok(())
+    }
+}
+
+/// The server's state, as operations get it.
+pub struct Here(Arc<App>);
+
+impl std::ops::Deref for Here {
+    type Target = Arc<App>;
+
+    fn deref(&self) -> &Arc<App> {
+        &self.0
+    }
+}
+
+impl<'a> poem::FromRequest<'a> for Here {
+    async fn from_request(request: &'a poem::Request, _body: &mut poem::RequestBody) -> poem::Result<Self> {
+        Ok(Self(request.data::<Arc<App>>().ok_or_else(crate::problem::Problem::internal)?.clone()))
+    }
+}

@@ -1,0 +1,77 @@
+//! The settings of the API process.
+//!
+//! Invariant: without a usable secret there is no `Config`, so no server. Absent: the settings of workers.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
+use shared::{
+    config::{ConfigError, optional, parsed, required, secret, switch},
+    domain::GitUrlPolicy,
+    secrets::MasterKey,
+};
+
+/// Secrets shorter than this can be guessed.
+const SECRET_BYTES: usize = 32;
+
+/// What the server needs to know.
+#[derive(Clone)]
+pub struct Config {
+    pub database_url: String,
+    pub listen: SocketAddr,
+    /// Signs the access tokens of sessions.
+    pub jwt_secret: SecretString,
+    /// Opens and seals secrets at rest.
+    pub master_key: MasterKey,
+    /// The bearer of operators; without it nobody is one.
+    pub operator_token: Option<SecretString>,
+    pub registry: RegistryFiles,
+    /// Allows plain HTTP and private addresses in Git URLs.
+    pub dev_mode: bool,
+    /// Take a caller's address from the last `X-Forwarded-For` entry, because a proxy of ours wrote it.
+    pub trust_proxy: bool,
+}
+
+/// Whose tokens the registry accepts: the key that signs them and its self-signed certificate.
+#[derive(Clone, Debug)]
+pub struct RegistryFiles {
+    /// The registry's own name in tokens.
+    pub service: String,
+    pub key: PathBuf,
+    pub certificate: PathBuf,
+}
+
+impl Config {
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            jwt_secret: secret("BYOP_JWT_SECRET", SECRET_BYTES)?,
+            master_key: MasterKey::from_env()?,
+            database_url: required("BYOP_DATABASE_URL")?,
+            listen: parsed("BYOP_API_LISTEN", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
+            operator_token: match optional("BYOP_OPERATOR_TOKEN") {
+                Some(_) => Some(secret("BYOP_OPERATOR_TOKEN", SECRET_BYTES)?),
+                None => None,
+            },
+            registry: RegistryFiles::from_env(),
+            dev_mode: switch("BYOP_DEV_MODE"),
+            trust_proxy: switch("BYOP_TRUST_PROXY"),
+        })
+    }
+
+    /// Which Git URLs are accepted.
+    pub fn git_policy(&self) -> GitUrlPolicy {
+        if self.dev_mode { GitUrlPolicy::Development } else { GitUrlPolicy::Production }
+    }
+}
+
+impl RegistryFiles {
+    pub fn from_env() -> Self {
+        let data = PathBuf::from(optional("BYOP_DATA_DIR").unwrap_or_else(|| "/var/lib/byop".into()));
+        let file = |name, default: &str| optional(name).map_or_else(|| data.join(default), PathBuf::from);
+        Self {
+            service: optional("BYOP_REGISTRY_SERVICE").unwrap_or_else(|| "byop-registry".into()),
+            key: file("BYOP_REGISTRY_TOKEN_KEY", "registry-token.key"),
+            certificate: file("BYOP_REGISTRY_TOKEN_CERT", "registry-token.crt"),
+        }
+    }
+}

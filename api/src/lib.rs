@@ -1,0 +1,23 @@
+//! The front door: HTTP, authentication, the registry's token endpoint.
+//!
+//! Invariants: every query carries the client of the caller; another client's id is a 404; every error is a problem
+//! document (RFC 9457) with a stable code; a request that starts work only writes rows and puts a job into the queue.
+//! Absent: the work itself, SQL, and any word to a server, an engine or a forge.
+
+pub mod app;
+pub mod auth;
+pub mod config;
+mod edge;
+mod idempotency;
+pub mod init;
+mod logs;
+mod metrics;
+pub mod openapi;
+mod page;
+mod problem;
+mod registry;
+mod resources;
+mod typed;
+
+pub use app::App;
+pub use config::Config;

@@ -1,0 +1,61 @@
+//! The OpenAPI document: made from the operations, committed as `openapi/openapi.json`.
+
+use poem_openapi::{OpenApi, OpenApiService, Tags};
+use serde_json::Value;
+
+use crate::resources as r;
+
+/// The groups of operations.
+#[derive(Tags)]
+pub enum Tag {
+    /// Sign-up, login, and who one is.
+    Sessions,
+    /// Keys for programs.
+    ApiKeys,
+    /// What is built and deployed.
+    Apps,
+    /// SSH keys and host keys for Git sources.
+    Sources,
+    Builds,
+    /// The end-customers.
+    Customers,
+    /// One VPS per customer.
+    Servers,
+    /// Releases on servers.
+    Deployments,
+    /// For those who run the installation.
+    Operators,
+}
+
+type Service<T> = OpenApiService<T, ()>;
+
+/// Every operation. They hold no state: each finds the server's in its request.
+pub fn service() -> Service<impl OpenApi + 'static> {
+    let operations = (
+        r::sessions::Sessions,
+        r::api_keys::ApiKeys,
+        r::apps::Apps,
+        r::app_env::AppEnv,
+        r::deploy_keys::DeployKeys,
+        r::forge_host_keys::ForgeHostKeys,
+        r::builds::Builds,
+        r::customers::Customers,
+        r::servers::Servers,
+        r::deployments::Deployments,
+        r::releases::Releases,
+        r::operators::Operators,
+    );
+    OpenApiService::new(operations, "byop-engine", env!("CARGO_PKG_VERSION"))
+        .description(
+            "Builds apps from Git and deploys them to servers of their own. Errors are problem documents (RFC 9457) with \
+             a stable `code`. What runs as a job is answered with 202 and a Location. A POST that makes something takes \
+             an Idempotency-Key. Lists are pages: give `next_cursor` as `cursor` to read on.",
+        )
+        .server("/")
+}
+
+/// The document as it is served and committed: keys in order, a newline at the end.
+pub fn document() -> String {
+    let spec: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
+    serde_json::to_string_pretty(&spec).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,144 @@
+//! The environment variables of an app.
+//!
+//! Invariant: the value of a secret is never shown again.
+
+use poem_openapi::{Enum, Object, OpenApi, param::Path, payload::Json};
+use shared::{
+    domain::{AppId, EnvName},
+    secrets::Place,
+    store::{
+        app_env::{self, EnvScope, EnvVar},
+        apps,
+    },
+};
+
+use crate::{
+    app::Here,
+    auth::{Admin, Reader},
+    openapi::Tag,
+    problem::Problem,
+    typed::{Typed, timestamp},
+};
+
+const MAX_VALUE: usize = 64 * 1024;
+const MAX_VARIABLES: usize = 500;
+
+pub struct AppEnv;
+
+/// Where a variable is used.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename = "EnvScope", rename_all = "snake_case")]
+enum At {
+    /// While the image is built.
+    Build,
+    /// In the running container.
+    Run,
+    Both,
+}
+
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct EnvValue {
+    value: String,
+    /// `run` when absent.
+    scope: Option<At>,
+    /// A secret is stored sealed and never shown again. True when absent.
+    secret: Option<bool>,
+}
+
+/// A variable. The value of a secret is absent.
+#[derive(Object)]
+struct EnvView {
+    name: String,
+    scope: At,
+    secret: bool,
+    #[oai(skip_serializing_if_is_none)]
+    value: Option<String>,
+    updated_at: String,
+}
+
+#[derive(Object)]
+struct EnvList {
+    items: Vec<EnvView>,
+}
+
+fn view(var: EnvVar) -> EnvView {
+    EnvView {
+        name: var.name.to_string(),
+        scope: match var.scope {
+            EnvScope::Build => At::Build,
+            EnvScope::Run => At::Run,
+            EnvScope::Both => At::Both,
+        },
+        secret: var.secret,
+        value: (!var.secret).then_some(var.stored),
+        updated_at: timestamp(var.updated_at),
+    }
+}
+
+#[OpenApi(prefix_path = "/v1", tag = "Tag::Apps")]
+impl AppEnv {
+    /// List an app's variables
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/apps/:app_id/env", method = "get", operation_id = "list_env")]
+    async fn list(&self, caller: Reader, app: Here, app_id: Path<Typed<AppId>>) -> Result<Json<EnvList>, Problem> {
+        let id = app_id.0.0;
+        apps::get(&app.db, caller.client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
+        let vars = app_env::list(&app.db, caller.client, id).await?;
+        Ok(Json(EnvList { items: vars.into_iter().map(view).collect() }))
+    }
+
+    /// Set a variable
+    ///
+    /// The next build or deployment uses it. Needs scope `admin`.
+    #[oai(path = "/apps/:app_id/env/:name", method = "put", operation_id = "set_env")]
+    async fn set(
+        &self,
+        caller: Admin,
+        app: Here,
+        app_id: Path<Typed<AppId>>,
+        name: Path<Typed<EnvName>>,
+        body: Json<EnvValue>,
+    ) -> Result<Json<EnvView>, Problem> {
+        let (id, name, body) = (app_id.0.0, name.0.0, body.0);
+        if body.value.len() > MAX_VALUE || body.value.contains('\0') {
+            return Err(Problem::invalid("invalid_body", "A value has at most 64 KiB and no NUL."));
+        }
+        let secret = body.secret.unwrap_or(true);
+        let row = app_env::place_row(id, &name);
+        let place = Place { client: caller.client, field: app_env::FIELD, row: &row };
+        let stored = if secret { app.config.master_key.seal(place, body.value.as_bytes())? } else { body.value };
+        let scope = match body.scope {
+            Some(At::Build) => EnvScope::Build,
+            Some(At::Both) => EnvScope::Both,
+            Some(At::Run) | None => EnvScope::Run,
+        };
+        let var = EnvVar { client: caller.client, app: id, name, scope, secret, stored, updated_at: app.db.now_ms() };
+        let mut tx = app.db.begin().await?;
+        apps::get(&mut tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
+        app_env::put(&mut tx, &var).await?;
+        if app_env::list(&mut tx, caller.client, id).await?.len() > MAX_VARIABLES {
+            return Err(Problem::conflict("too_many_variables", "An app has at most 500 variables."));
+        }
+        tx.commit().await?;
+        Ok(Json(view(var)))
+    }
+
+    /// Remove a variable
+    ///
+    /// Needs scope `admin`.
+    #[oai(path = "/apps/:app_id/env/:name", method = "delete", operation_id = "delete_env")]
+    async fn delete(
+        &self,
+        caller: Admin,
+        app: Here,
+        app_id: Path<Typed<AppId>>,
+        name: Path<Typed<EnvName>>,
+    ) -> Result<(), Problem> {
+        let mut tx = app.db.begin().await?;
+        let removed = app_env::delete(&mut tx, caller.client, app_id.0.0, &name.0.0).await?;
+        tx.commit().await?;
+        if removed { Ok(()) } else { Err(Problem::not_found("variable")) }
+    }
+}

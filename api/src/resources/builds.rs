@@ -1,0 +1,213 @@
+//! Builds of an app.
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    payload::{Json, PlainText},
+};
+use shared::{
+    domain::{AppId, BuildId, CommitSha, GitRef, status::BuildStatus},
+    queue::{Cancel, Enqueued, JobKind, NewJob, cancel, enqueue},
+    store::{
+        apps,
+        builds::{self, Build, NewBuild},
+    },
+};
+
+use crate::{
+    app::Here,
+    auth::{Builder, Reader},
+    idempotency::{Accepted, Answer, Begun, Idempotency, begin},
+    logs::{LogStream, Source, follow, text},
+    openapi::Tag,
+    page::{Page, rows_for},
+    problem::Problem,
+    typed::{Typed, timestamp},
+};
+
+pub struct Builds;
+
+/// What to build: a commit, or the tip of a branch; the app's branch when neither is given.
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct NewBuildRequest {
+    #[oai(rename = "ref")]
+    git_ref: Option<Typed<GitRef>>,
+    commit: Option<Typed<CommitSha>>,
+}
+
+/// A build.
+#[derive(Object)]
+struct BuildView {
+    id: String,
+    app_id: String,
+    status: String,
+    /// The branch, tag or commit that was asked for.
+    #[oai(rename = "ref")]
+    git_ref: String,
+    #[oai(skip_serializing_if_is_none)]
+    commit: Option<String>,
+    requested_at: String,
+    #[oai(skip_serializing_if_is_none)]
+    started_at: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    finished_at: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    image_repository: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    image_tag: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    image_digest: Option<String>,
+    /// What the source was found to be.
+    #[oai(skip_serializing_if_is_none)]
+    stack: Option<String>,
+    /// The Dockerfile that is built.
+    #[oai(skip_serializing_if_is_none)]
+    dockerfile: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    port: Option<i64>,
+    #[oai(skip_serializing_if_is_none)]
+    error_code: Option<String>,
+    /// What went wrong, and what to do.
+    #[oai(skip_serializing_if_is_none)]
+    error_message: Option<String>,
+    /// Only in the answer to a request: the build was asked for before and is not over.
+    #[oai(skip_serializing_if_is_none)]
+    already_active: Option<bool>,
+}
+
+fn view(build: Build) -> BuildView {
+    BuildView {
+        id: build.id.to_string(),
+        app_id: build.app.to_string(),
+        status: build.status.to_string(),
+        git_ref: build.git_ref,
+        commit: build.commit_sha,
+        requested_at: timestamp(build.requested_at),
+        started_at: build.started_at.map(timestamp),
+        finished_at: build.finished_at.map(timestamp),
+        image_repository: build.image_repository,
+        image_tag: build.image_tag,
+        image_digest: build.image_digest,
+        stack: build.stack,
+        dockerfile: build.dockerfile,
+        port: build.port,
+        error_code: build.error_code,
+        error_message: build.error_message,
+        already_active: None,
+    }
+}
+
+#[OpenApi(prefix_path = "/v1", tag = "Tag::Builds")]
+impl Builds {
+    /// Build an app
+    ///
+    /// While a build of the same app and commit or branch is not over, it is answered again, with `already_active`.
+    /// Needs scope `build`.
+    #[oai(path = "/apps/:app_id/builds", method = "post", operation_id = "create_build")]
+    async fn create(
+        &self,
+        caller: Builder,
+        app: Here,
+        app_id: Path<Typed<AppId>>,
+        #[oai(name = "Idempotency-Key")] once: Idempotency,
+        body: Json<NewBuildRequest>,
+    ) -> Result<Accepted<BuildView>, Problem> {
+        let mut once = match begin(&app, caller.client, once).await? {
+            Begun::Replay(answer) => return Ok(answer),
+            Begun::New(once) => once,
+        };
+        let (client, id) = (caller.client, app_id.0.0);
+        let found = apps::get(&mut once.tx, client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
+        let commit = body.0.commit.map(|c| c.0.to_string());
+        let branch = body.0.git_ref.map_or(found.settings.git_branch, |r| r.0).to_string();
+        let build_id = BuildId::new();
+        let key = format!("build:{id}:{}", commit.as_deref().unwrap_or(&branch));
+        let job = NewJob { unique_key: Some(key), ..NewJob::new(JobKind::Build, build_id, client) };
+        let enqueued = enqueue(&mut once.tx, &app.db, &job).await?;
+        if let Enqueued::New(job) = enqueued {
+            let new = NewBuild { id: build_id, client, app: id, job, git_ref: branch, commit_sha: commit };
+            builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
+        }
+        let build = builds::find_by_job(&mut once.tx, client, enqueued.id()).await?.ok_or_else(Problem::internal)?;
+        let location = format!("/v1/builds/{}", build.id);
+        let active = matches!(enqueued, Enqueued::Active(_));
+        once.finish(&app, location, BuildView { already_active: Some(active), ..view(build) }).await
+    }
+
+    /// List an app's builds
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/apps/:app_id/builds", method = "get", operation_id = "list_builds")]
+    async fn list(
+        &self,
+        caller: Reader,
+        app: Here,
+        app_id: Path<Typed<AppId>>,
+        cursor: Query<Option<Typed<BuildId>>>,
+        limit: Query<Option<u32>>,
+    ) -> Result<Json<Page<BuildView>>, Problem> {
+        let id = app_id.0.0;
+        apps::get(&app.db, caller.client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
+        let rows = builds::list(&app.db, caller.client, id, cursor.0.map(|c| c.0), rows_for(limit.0)).await?;
+        Ok(Json(Page::of(rows, limit.0, |build| build.id.to_string(), view)))
+    }
+
+    /// Show a build
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/builds/:build_id", method = "get", operation_id = "get_build")]
+    async fn get(&self, caller: Reader, app: Here, build_id: Path<Typed<BuildId>>) -> Result<Json<BuildView>, Problem> {
+        let found = builds::get(&app.db, caller.client, build_id.0.0).await?;
+        Ok(Json(view(found.ok_or_else(|| Problem::not_found("build"))?)))
+    }
+
+    /// Cancel a build
+    ///
+    /// Its status follows when its processes are stopped. Needs scope `build`.
+    #[oai(path = "/builds/:build_id/cancel", method = "post", operation_id = "cancel_build")]
+    async fn cancel(
+        &self,
+        caller: Builder,
+        app: Here,
+        build_id: Path<Typed<BuildId>>,
+    ) -> Result<Accepted<BuildView>, Problem> {
+        let mut tx = app.db.begin().await?;
+        let found = builds::get(&mut tx, caller.client, build_id.0.0).await?;
+        let build = found.ok_or_else(|| Problem::not_found("build"))?;
+        let cancelled = cancel(&mut tx, &app.db, build.job).await?;
+        tx.commit().await?;
+        if cancelled == Cancel::TooLate && matches!(build.status, BuildStatus::Success | BuildStatus::Failed) {
+            return Err(Problem::conflict("already_finished", "The build is over."));
+        }
+        Ok(Answer::plain(view(build)))
+    }
+
+    /// Read a build's log
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/builds/:build_id/logs", method = "get", operation_id = "get_build_logs")]
+    async fn logs(
+        &self,
+        caller: Reader,
+        app: Here,
+        build_id: Path<Typed<BuildId>>,
+        after: Query<Option<i64>>,
+    ) -> Result<PlainText<String>, Problem> {
+        text(&app, caller.client, Source::Build(build_id.0.0), after.0).await
+    }
+
+    /// Follow a build's log
+    ///
+    /// Server-sent events; the last one has the type `end`. Needs scope `read`.
+    #[oai(path = "/builds/:build_id/logs/stream", method = "get", operation_id = "stream_build_logs")]
+    async fn stream(
+        &self,
+        caller: Reader,
+        app: Here,
+        build_id: Path<Typed<BuildId>>,
+        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
+    ) -> Result<LogStream, Problem> {
+        follow(&app, caller.client, Source::Build(build_id.0.0), last_event_id.0).await
+    }
+}

@@ -1,0 +1,250 @@
+//! Deployments: looking at them, their logs, and ending them. How one begins stands in [`super::releases`].
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    payload::{Json, PlainText},
+};
+use shared::{
+    domain::{AppId, CustomerId, DeploymentId, ServerId},
+    queue::{Cancel, JobKind, NewJob, cancel, enqueue},
+    store::{
+        Tx,
+        deployments::{self, Deployment, Filter},
+    },
+};
+
+use crate::{
+    app::{App, Here},
+    auth::{Caller, Deployer, Reader},
+    idempotency::{Accepted, Answer},
+    logs::{LogStream, Source, follow, text},
+    openapi::Tag,
+    page::{Page, rows_for},
+    problem::Problem,
+    typed::{Typed, timestamp},
+};
+
+pub struct Deployments;
+
+/// A release of an app on a server.
+#[derive(Object)]
+#[oai(rename = "Deployment")]
+pub struct DeploymentView {
+    id: String,
+    app_id: String,
+    customer_id: String,
+    server_id: String,
+    #[oai(skip_serializing_if_is_none)]
+    build_id: Option<String>,
+    /// Counts the releases of the app on the server.
+    sequence: i64,
+    status: String,
+    /// What it is meant to be: `live`, `stopped` or `deleted`.
+    desired: String,
+    domain: String,
+    /// Where it answers once it is live.
+    url: String,
+    image_repository: String,
+    #[oai(skip_serializing_if_is_none)]
+    image_tag: Option<String>,
+    image_digest: String,
+    port: i64,
+    health_path: String,
+    /// The compose file in use.
+    #[oai(skip_serializing_if_is_none)]
+    compose: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    vps_ip: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    deployed_at: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    error_code: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    error_message: Option<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+pub fn view(d: Deployment) -> DeploymentView {
+    DeploymentView {
+        id: d.id.to_string(),
+        app_id: d.app.to_string(),
+        customer_id: d.customer.to_string(),
+        server_id: d.server.to_string(),
+        build_id: d.build.map(|id| id.to_string()),
+        sequence: d.sequence,
+        status: d.status.to_string(),
+        desired: d.desired.as_str().into(),
+        url: format!("https://{}", d.traefik_domain),
+        domain: d.traefik_domain,
+        image_repository: d.image_repository,
+        image_tag: d.image_tag_deployed,
+        image_digest: d.image_digest,
+        port: d.port,
+        health_path: d.health_path,
+        compose: d.compose,
+        vps_ip: d.vps_ip,
+        deployed_at: d.deployed_at.map(timestamp),
+        error_code: d.error_code,
+        error_message: d.error_message,
+        created_at: timestamp(d.created_at),
+        updated_at: timestamp(d.updated_at),
+    }
+}
+
+#[OpenApi(prefix_path = "/v1", tag = "Tag::Deployments")]
+impl Deployments {
+    /// List deployments
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/deployments", method = "get", operation_id = "list_deployments")]
+    #[allow(clippy::too_many_arguments)]
+    async fn list(
+        &self,
+        caller: Reader,
+        app: Here,
+        app_id: Query<Option<Typed<AppId>>>,
+        customer_id: Query<Option<Typed<CustomerId>>>,
+        server_id: Query<Option<Typed<ServerId>>>,
+        cursor: Query<Option<Typed<DeploymentId>>>,
+        limit: Query<Option<u32>>,
+    ) -> Result<Json<Page<DeploymentView>>, Problem> {
+        let filter = Filter {
+            app: app_id.0.map(|id| id.0),
+            customer: customer_id.0.map(|id| id.0),
+            server: server_id.0.map(|id| id.0),
+        };
+        let before = cursor.0.map(|c| c.0);
+        let rows = deployments::list(&app.db, caller.client, filter, before, rows_for(limit.0)).await?;
+        Ok(Json(Page::of(rows, limit.0, |d| d.id.to_string(), view)))
+    }
+
+    /// Show a deployment
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/deployments/:deployment_id", method = "get", operation_id = "get_deployment")]
+    async fn get(
+        &self,
+        caller: Reader,
+        app: Here,
+        deployment_id: Path<Typed<DeploymentId>>,
+    ) -> Result<Json<DeploymentView>, Problem> {
+        let found = deployments::get(&app.db, caller.client, deployment_id.0.0).await?;
+        Ok(Json(view(found.ok_or_else(missing)?)))
+    }
+
+    /// Cancel a deployment
+    ///
+    /// The release before it goes on. Needs scope `deploy`.
+    #[oai(path = "/deployments/:deployment_id/cancel", method = "post", operation_id = "cancel_deployment")]
+    async fn cancel(
+        &self,
+        caller: Deployer,
+        app: Here,
+        deployment_id: Path<Typed<DeploymentId>>,
+    ) -> Result<Accepted<DeploymentView>, Problem> {
+        let mut tx = app.db.begin().await?;
+        let found = deployments::get(&mut tx, caller.client, deployment_id.0.0).await?.ok_or_else(missing)?;
+        let cancelled = match (found.desired, found.job) {
+            (deployments::Desired::Live, Some(job)) => cancel(&mut tx, &app.db, job).await?,
+            _ => Cancel::TooLate,
+        };
+        tx.commit().await?;
+        let again = found.status == shared::domain::status::DeploymentStatus::Cancelled;
+        if cancelled == Cancel::TooLate && !again {
+            return Err(Problem::conflict("already_finished", "The deployment is over. Stop or delete it instead."));
+        }
+        Ok(Answer::plain(view(found)))
+    }
+
+    /// Stop a live deployment
+    ///
+    /// Needs scope `deploy`.
+    #[oai(path = "/deployments/:deployment_id/stop", method = "post", operation_id = "stop_deployment")]
+    async fn stop(
+        &self,
+        caller: Deployer,
+        app: Here,
+        deployment_id: Path<Typed<DeploymentId>>,
+    ) -> Result<Accepted<DeploymentView>, Problem> {
+        let id = deployment_id.0.0;
+        let mut tx = app.db.begin().await?;
+        let found = deployments::get(&mut tx, caller.client, id).await?.ok_or_else(missing)?;
+        if found.desired == deployments::Desired::Stopped {
+            return Ok(Answer::plain(view(found)));
+        }
+        if !deployments::request_stop(&mut tx, &app.db, caller.client, id).await? {
+            return Err(Problem::conflict("not_live", "Only a live deployment can be stopped."));
+        }
+        let stopping = work_on(&app, &mut tx, &caller, &found).await?;
+        tx.commit().await?;
+        Ok(Answer::plain(view(stopping)))
+    }
+
+    /// Delete a deployment
+    ///
+    /// Removes its containers, volumes and images from the server. Needs scope `deploy`.
+    #[oai(path = "/deployments/:deployment_id", method = "delete", operation_id = "delete_deployment")]
+    async fn delete(
+        &self,
+        caller: Deployer,
+        app: Here,
+        deployment_id: Path<Typed<DeploymentId>>,
+    ) -> Result<Accepted<DeploymentView>, Problem> {
+        let id = deployment_id.0.0;
+        let mut tx = app.db.begin().await?;
+        let found = deployments::get(&mut tx, caller.client, id).await?.ok_or_else(missing)?;
+        if !deployments::request_delete(&mut tx, &app.db, caller.client, id).await? {
+            return Ok(Answer::plain(view(found)));
+        }
+        if let Some(job) = found.job {
+            cancel(&mut tx, &app.db, job).await?;
+        }
+        let deleting = work_on(&app, &mut tx, &caller, &found).await?;
+        tx.commit().await?;
+        Ok(Answer::plain(view(deleting)))
+    }
+
+    /// Read a deployment's log
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/deployments/:deployment_id/logs", method = "get", operation_id = "get_deployment_logs")]
+    async fn logs(
+        &self,
+        caller: Reader,
+        app: Here,
+        deployment_id: Path<Typed<DeploymentId>>,
+        after: Query<Option<i64>>,
+    ) -> Result<PlainText<String>, Problem> {
+        text(&app, caller.client, Source::Deployment(deployment_id.0.0), after.0).await
+    }
+
+    /// Follow a deployment's log
+    ///
+    /// Server-sent events; the last one has the type `end`. Needs scope `read`.
+    #[oai(path = "/deployments/:deployment_id/logs/stream", method = "get", operation_id = "stream_deployment_logs")]
+    async fn stream(
+        &self,
+        caller: Reader,
+        app: Here,
+        deployment_id: Path<Typed<DeploymentId>>,
+        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
+    ) -> Result<LogStream, Problem> {
+        follow(&app, caller.client, Source::Deployment(deployment_id.0.0), last_event_id.0).await
+    }
+}
+
+fn missing() -> Problem {
+    Problem::not_found("deployment")
+}
+
+/// Puts a job for the deployment into the queue and shows what is stored then. Jobs on one server never run at the
+/// same time.
+pub async fn work_on(app: &App, tx: &mut Tx, caller: &Caller, on: &Deployment) -> Result<Deployment, Problem> {
+    let job =
+        NewJob { exclusive_key: Some(on.server.to_string()), ..NewJob::new(JobKind::Deploy, on.id, caller.client) };
+    let job = enqueue(tx, &app.db, &job).await?.id();
+    deployments::set_job(tx, caller.client, on.id, job).await?;
+    deployments::get(tx, caller.client, on.id).await?.ok_or_else(Problem::internal)
+}

@@ -1,0 +1,19 @@
+//! The operations, one module per kind of thing.
+//!
+//! Invariant: a request body is a type of its own with unknown fields refused, so nothing but what it names can be set;
+//! an answer is a type of its own, so nothing but what it names is shown.
+
+pub mod api_keys;
+pub mod app_env;
+pub mod apps;
+pub mod builds;
+pub mod customers;
+pub mod deploy_keys;
+pub mod deployments;
+pub mod forge_host_keys;
+mod names;
+pub mod operators;
+pub mod releases;
+pub mod servers;
+pub mod sessions;
+pub mod status;

@@ -1,0 +1,195 @@
+//! How a deployment begins: which image, which server, which environment, which domain.
+//!
+//! Invariant: everything the deployment needs is frozen here, so a change of the app meanwhile does not reach it.
+
+use std::collections::BTreeMap;
+
+use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
+use secrecy::ExposeSecret;
+use shared::{
+    domain::{AppId, BuildId, CustomerId, DeploymentId, DomainName, ServerId, status::BuildStatus},
+    secrets::Place,
+    store::{
+        Tx, app_env, apps, builds, customers, deployments,
+        deployments::{Deployment, NewDeployment},
+        domains, servers,
+    },
+};
+use zeroize::Zeroizing;
+
+use super::deployments::{DeploymentView, view, work_on};
+use crate::{
+    app::{App, Here},
+    auth::{Caller, Deployer},
+    idempotency::{Accepted, Begun, Idempotency, begin},
+    openapi::Tag,
+    problem::Problem,
+    typed::Typed,
+};
+
+pub struct Releases;
+
+/// What to deploy where. Either the customer, whose newest server is taken, or the server.
+#[derive(Object)]
+#[oai(deny_unknown_fields)]
+struct NewDeploymentRequest {
+    customer_id: Option<Typed<CustomerId>>,
+    server_id: Option<Typed<ServerId>>,
+    /// A successful build of the app; its current image when absent.
+    build_id: Option<Typed<BuildId>>,
+    domain: Typed<DomainName>,
+}
+
+#[OpenApi(prefix_path = "/v1", tag = "Tag::Deployments")]
+impl Releases {
+    /// Deploy an app
+    ///
+    /// Needs scope `deploy`.
+    #[oai(path = "/apps/:app_id/deployments", method = "post", operation_id = "create_deployment")]
+    async fn create(
+        &self,
+        caller: Deployer,
+        app: Here,
+        app_id: Path<Typed<AppId>>,
+        #[oai(name = "Idempotency-Key")] once: Idempotency,
+        body: Json<NewDeploymentRequest>,
+    ) -> Result<Accepted<DeploymentView>, Problem> {
+        let mut once = match begin(&app, caller.client, once).await? {
+            Begun::Replay(answer) => return Ok(answer),
+            Begun::New(once) => once,
+        };
+        let made = release(&app, &mut once.tx, &caller, app_id.0.0, body.0).await?;
+        once.finish(&app, format!("/v1/deployments/{}", made.id), view(made)).await
+    }
+}
+
+async fn release(
+    app: &App,
+    tx: &mut Tx,
+    caller: &Caller,
+    app_id: AppId,
+    request: NewDeploymentRequest,
+) -> Result<Deployment, Problem> {
+    let client = caller.client;
+    let deployed = apps::get(&mut *tx, client, app_id).await?.ok_or_else(|| Problem::not_found("app"))?;
+    let server = choose_server(tx, caller, &request).await?;
+    let build = choose_build(tx, caller, &deployed, request.build_id.map(|id| id.0)).await?;
+    let domain = request.domain.0;
+    claim_domain(app, tx, &domain, domains::Holder { client, app: app_id, server: server.id }).await?;
+    let id = DeploymentId::new();
+    let new = NewDeployment {
+        id,
+        client,
+        app: app_id,
+        customer: server.customer,
+        server: server.id,
+        build: Some(build.id),
+        sequence: deployments::next_sequence(tx, client, server.id, app_id).await?,
+        image_repository: build.repository,
+        image_tag: build.tag,
+        image_digest: build.digest,
+        port: port(&deployed, build.port)?,
+        health_path: deployed
+            .settings
+            .health_path
+            .map(|path| path.to_string())
+            .or(build.health_path)
+            .unwrap_or("/".into()),
+        domain: domain.to_string(),
+        env_sealed: freeze_environment(app, tx, caller, app_id, id).await?,
+    };
+    deployments::insert(tx, &app.db, &new).await?;
+    let made = deployments::get(&mut *tx, client, id).await?.ok_or_else(Problem::internal)?;
+    work_on(app, tx, caller, &made).await
+}
+
+fn port(app: &apps::App, found: Option<i64>) -> Result<i64, Problem> {
+    let detail = "The build could not tell which port the app listens on. Set the app's port.";
+    app.settings.port.map(i64::from).or(found).ok_or_else(|| Problem::conflict("port_unknown", detail))
+}
+
+async fn choose_server(
+    tx: &mut Tx,
+    caller: &Caller,
+    request: &NewDeploymentRequest,
+) -> Result<servers::Server, Problem> {
+    match (&request.customer_id, &request.server_id) {
+        (None, Some(Typed(id))) => {
+            let found = servers::get(&mut *tx, caller.client, *id).await?;
+            let server = found.ok_or_else(|| Problem::not_found("server"))?;
+            match is_usable(&server) {
+                true => Ok(server),
+                false => Err(Problem::conflict("server_not_usable", format!("The server is {}.", server.status))),
+            }
+        }
+        (Some(Typed(id)), None) => {
+            customers::get(&mut *tx, caller.client, *id).await?.ok_or_else(|| Problem::not_found("customer"))?;
+            let found = servers::usable_for(&mut *tx, caller.client, *id).await?;
+            found.ok_or_else(|| Problem::conflict("no_server", "The customer has no server. Provision one."))
+        }
+        _ => Err(Problem::invalid("invalid_body", "Give either customer_id or server_id.")),
+    }
+}
+
+/// Ready, or on its way: the deployment's job waits for the server's.
+fn is_usable(server: &servers::Server) -> bool {
+    use shared::domain::status::ServerStatus as S;
+    server.delete_requested_at.is_none()
+        && matches!(server.status, S::Requested | S::Creating | S::Booting | S::Bootstrapping | S::Ready)
+}
+
+struct Image {
+    id: BuildId,
+    repository: String,
+    tag: Option<String>,
+    digest: String,
+    port: Option<i64>,
+    health_path: Option<String>,
+}
+
+async fn choose_build(
+    tx: &mut Tx,
+    caller: &Caller,
+    app: &apps::App,
+    wanted: Option<BuildId>,
+) -> Result<Image, Problem> {
+    let current = app.current.as_ref().map(|image| image.build);
+    let id = wanted.or(current).ok_or_else(|| Problem::conflict("no_image", "The app has no image yet. Build it."))?;
+    let build = builds::get(&mut *tx, caller.client, id).await?.filter(|build| build.app == app.id);
+    let build = build.ok_or_else(|| Problem::not_found("build"))?;
+    match (build.status, build.image_repository, build.image_digest) {
+        (BuildStatus::Success, Some(repository), Some(digest)) => {
+            Ok(Image { id, repository, tag: build.image_tag, digest, port: build.port, health_path: build.health_path })
+        }
+        (status, ..) => Err(Problem::conflict("build_not_successful", format!("The build is {status}."))),
+    }
+}
+
+async fn claim_domain(app: &App, tx: &mut Tx, domain: &DomainName, holder: domains::Holder) -> Result<(), Problem> {
+    domains::release_stale(tx, domain).await?;
+    match domains::claim(tx, app.db.now_ms(), domain, &holder).await? {
+        true => Ok(()),
+        false => Err(Problem::conflict("domain_taken", "Another app or server answers at this domain.")),
+    }
+}
+
+/// The environment as it is now, sealed for the deployment alone.
+async fn freeze_environment(
+    app: &App,
+    tx: &mut Tx,
+    caller: &Caller,
+    app_id: AppId,
+    id: DeploymentId,
+) -> Result<String, Problem> {
+    let mut environment = BTreeMap::new();
+    for var in app_env::list(&mut *tx, caller.client, app_id).await? {
+        if var.scope.at_run() {
+            let value = var.open(&app.config.master_key)?;
+            environment.insert(var.name.to_string(), value.expose_secret().to_owned());
+        }
+    }
+    let json = Zeroizing::new(serde_json::to_vec(&environment).map_err(|_| Problem::internal())?);
+    let row = id.to_string();
+    let place = Place { client: caller.client, field: deployments::ENV_FIELD, row: &row };
+    Ok(app.config.master_key.seal(place, &json)?)
+}

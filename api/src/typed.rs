@@ -1,0 +1,95 @@
+//! Domain types in requests and answers: parsed at the edge by their own grammar.
+//!
+//! Invariant: what reaches a handler inside [`Typed`] is valid.
+
+use std::{borrow::Cow, fmt::Display, str::FromStr};
+
+use poem_openapi::{
+    registry::{MetaSchema, MetaSchemaRef},
+    types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
+};
+use serde_json::Value;
+use shared::domain::{
+    ApiKeyId, AppId, BuildId, CommitSha, CustomerId, DeployKeyId, DeploymentId, DomainName, EmailAddress, EnvName,
+    GitRef, HealthPath, HostAddress, JobId, LoginName, RelPath, ServerId, Slug, UserId,
+};
+
+/// A text type with a grammar of its own.
+pub trait Grammar: FromStr<Err: Display> + Display + Clone + Send + Sync + 'static {
+    const FORMAT: &'static str;
+}
+
+macro_rules! grammar {
+    ($($format:literal: $($name:ty),*;)*) => {$($(
+        impl Grammar for $name { const FORMAT: &'static str = $format; }
+    )*)*};
+}
+
+grammar! {
+    "uuid": ApiKeyId, AppId, BuildId, CustomerId, DeployKeyId, DeploymentId, JobId, ServerId, UserId;
+    "slug": Slug;
+    "commit": CommitSha;
+    "git-ref": GitRef;
+    "relative-path": RelPath;
+    "absolute-path": HealthPath;
+    "env-name": EnvName;
+    "domain": DomainName;
+    "host": HostAddress;
+    "login": LoginName;
+    "email": EmailAddress;
+}
+
+/// A domain type in a request or an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed<T>(pub T);
+
+impl<T: Grammar> Type for Typed<T> {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        format!("string_{}", T::FORMAT).into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", T::FORMAT)))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<T: Grammar> ParseFromJSON for Typed<T> {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        match value.unwrap_or_default() {
+            Value::String(text) => text.parse().map(Self).map_err(ParseError::custom),
+            other => Err(ParseError::expected_type(other)),
+        }
+    }
+}
+
+impl<T: Grammar> ParseFromParameter for Typed<T> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        value.parse().map(Self).map_err(ParseError::custom)
+    }
+}
+
+impl<T: Grammar> ToJSON for Typed<T> {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(self.0.to_string()))
+    }
+}
+
+/// Unix milliseconds as an RFC 3339 text in UTC.
+pub fn timestamp(ms: i64) -> String {
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
+        .ok()
+        .and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok())
+        .unwrap_or_default()
+}
