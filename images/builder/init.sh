@@ -3,9 +3,12 @@
 #
 #   BYOP_DENY_CIDRS    networks that build steps must not reach
 #   BYOP_ALLOW_CIDRS   exceptions, looked at first
+#   BYOP_ENGINE_ALLOW  host:port places that the engine itself must reach (registry, mirror,
+#                      token service); if it is set, the engine is held to the same networks
 #
-# Build steps are forwarded traffic, so the rules live in DOCKER-USER (and in INPUT for this
-# container's own addresses). The engine's own pulls and pushes are not forwarded.
+# Build steps are forwarded traffic, so their rules live in DOCKER-USER (and in INPUT for this
+# container's own addresses). What the engine fetches itself, as `ADD` of a URL does, leaves by
+# OUTPUT; it can only be limited when its own places are named.
 set -euo pipefail
 ready=/run/builder-ready
 
@@ -19,22 +22,46 @@ delegate_cgroups() {
 
 rule() { iptables -w 10 "$@"; }
 
+nameservers() { awk '$1 == "nameserver" && $2 !~ /:/ {print $2}' /etc/resolv.conf; }
+
+# permit CHAIN VERDICT: replies, name resolution and the exceptions.
+permit() {
+  local place
+  rule -A "$1" -m conntrack --ctstate ESTABLISHED,RELATED -j "$2"
+  for place in $(nameservers); do
+    rule -A "$1" -d "$place" -p udp --dport 53 -j "$2"
+    rule -A "$1" -d "$place" -p tcp --dport 53 -j "$2"
+  done
+  for place in ${BYOP_ALLOW_CIDRS:-}; do rule -A "$1" -d "$place" -j "$2"; done
+}
+
+deny() {
+  local cidr
+  for cidr in ${BYOP_DENY_CIDRS:-}; do rule -A "$1" -d "$cidr" -j DROP; done
+}
+
 # Filled before the daemon starts, so that no step ever runs without them: dockerd keeps an
 # existing DOCKER-USER chain and only appends a return at its end.
-install_rules() {
-  local cidr server
+limit_steps() {
   rule -N DOCKER-USER
-  rule -A DOCKER-USER -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
-  while read -r server; do
-    [[ $server = *:* ]] && continue
-    rule -A DOCKER-USER -d "$server" -p udp --dport 53 -j RETURN
-    rule -A DOCKER-USER -d "$server" -p tcp --dport 53 -j RETURN
-  done < <(awk '$1 == "nameserver" {print $2}' /etc/resolv.conf)
-  for cidr in ${BYOP_ALLOW_CIDRS:-}; do rule -A DOCKER-USER -d "$cidr" -j RETURN; done
-  for cidr in ${BYOP_DENY_CIDRS:-}; do rule -A DOCKER-USER -d "$cidr" -j DROP; done
+  permit DOCKER-USER RETURN
+  deny DOCKER-USER
   rule -A INPUT -i lo -j ACCEPT
   rule -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
   rule -A INPUT -i docker0 -j DROP
+}
+
+limit_engine() {
+  local place address
+  [ -n "${BYOP_ENGINE_ALLOW:-}" ] || return 0
+  rule -A OUTPUT -o lo -j ACCEPT
+  permit OUTPUT ACCEPT
+  for place in $BYOP_ENGINE_ALLOW; do
+    for address in $(getent ahostsv4 "${place%:*}" | awk '{print $1}' | sort -u); do
+      rule -A OUTPUT -d "$address" -p tcp --dport "${place##*:}" -j ACCEPT
+    done
+  done
+  deny OUTPUT
 }
 
 # Steps get no IPv6 address from Docker's default bridge; forwarding it is refused as well.
@@ -65,7 +92,8 @@ shut_down() {
 
 rm -f $ready /run/docker.pid /var/run/docker.pid
 delegate_cgroups
-install_rules
+limit_steps
+limit_engine
 refuse_ipv6
 protect $$
 mapfile -t options < <(plain_http_options)

