@@ -28,7 +28,12 @@ apt() {
   return 1
 }
 
-sufficient() { command -v dockerd >/dev/null && docker --version >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
+# Health checks that are frequent at first need Docker 25.
+sufficient() {
+  command -v docker >/dev/null && docker compose version >/dev/null 2>&1 || return 1
+  major=$(dockerd --version 2>/dev/null | sed -n 's/^Docker version \([0-9]*\)\..*/\1/p')
+  [ "${major:-0}" -ge 25 ]
+}
 
 # A daemon.json that somebody else wrote stays: the machine may not be ours alone.
 configure_docker() {

@@ -38,3 +38,6 @@ async fn stop_on_signal(shutdown: CancellationToken) {
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
     shutdown.cancel();
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::{
     config::{self, ConfigError},
+    domain::EmailAddress,
     providers::LocalSettings,
     secrets::MasterKey,
 };
@@ -59,7 +60,7 @@ impl ServerSettings {
             mtu: (mtu > 0).then_some(mtu),
             traefik_image: config::parsed("BYOP_TRAEFIK_IMAGE", "traefik:v3.7".to_owned())?,
             acme_directory: config::parsed("BYOP_ACME_DIRECTORY", LETS_ENCRYPT.to_owned())?,
-            acme_email: config::parsed("BYOP_ACME_EMAIL", String::new())?,
+            acme_email: acme_email()?,
             acme_ca: pem("BYOP_ACME_CA_FILE")?,
         })
     }
@@ -76,6 +77,14 @@ fn registry() -> Result<String, ConfigError> {
         return Err(ConfigError::invalid(NAME, "must be host or host:port"));
     }
     Ok(name)
+}
+
+/// Checked here, so that a mistake stops the process and not every server.
+fn acme_email() -> Result<String, ConfigError> {
+    const NAME: &str = "BYOP_ACME_EMAIL";
+    let address: EmailAddress =
+        config::required(NAME)?.parse().map_err(|_| ConfigError::invalid(NAME, "is not an e-mail address"))?;
+    Ok(address.to_string())
 }
 
 fn pem(name: &'static str) -> Result<Option<String>, ConfigError> {

@@ -56,9 +56,9 @@ fn unit(settings: &ServerSettings, token: String) -> Unit {
 async fn place_files(session: &Session, settings: &ServerSettings) -> Result<(), Failure> {
     session.put_file(&format!("{HOME}/bootstrap.sh"), SCRIPT, "0700").await?;
     session.put_file(&format!("{HOME}/daemon.json"), edge::daemon_json(settings), "0644").await?;
-    session.put_file("/opt/byop/edge/compose.yaml", edge::edge_compose(settings), "0644").await?;
+    session.put_file("/opt/byop/edge/compose.yaml", edge::edge_compose(settings)?, "0644").await?;
     if let Some(ca) = &settings.acme_ca {
-        session.put_file("/opt/byop/edge/acme-ca.pem", ca.clone(), "0644").await?;
+        session.put_file(edge::ACME_CA, ca.clone(), "0644").await?;
     }
     if let Some(ca) = &settings.registry_ca {
         let path = format!("/etc/docker/certs.d/{}/ca.crt", settings.registry);

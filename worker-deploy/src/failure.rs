@@ -1,0 +1,67 @@
+//! Why a release does not come up, in words for the client, and whether another try may help.
+
+use shared::{queue::JobError, secrets::Sealed, ssh::SshError, store::DbError};
+
+/// A failed step.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Another try may work.
+    #[error("{message}")]
+    Transient { code: &'static str, message: String },
+    /// Another try would end the same way.
+    #[error("{message}")]
+    Permanent { code: &'static str, message: String },
+    /// The job is not ours any more, or was told to stop: write nothing.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Failure {
+    pub fn permanent(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Permanent { code, message: message.into() }
+    }
+
+    pub fn transient(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Transient { code, message: message.into() }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(e: DbError) -> Self {
+        tracing::warn!(error = ?e, "database failure");
+        Self::transient("database", "the engine's database did not answer")
+    }
+}
+
+impl From<Sealed> for Failure {
+    fn from(_: Sealed) -> Self {
+        Self::permanent("keys_unreadable", "a stored key or environment cannot be opened; was the master key changed?")
+    }
+}
+
+impl From<SshError> for Failure {
+    fn from(e: SshError) -> Self {
+        let message = e.to_string();
+        match e {
+            SshError::HostKey => Self::permanent(
+                "host_key_mismatch",
+                "the server shows another host key than the one given; nothing was sent to it",
+            ),
+            SshError::Refused => Self::permanent("ssh_login_refused", "the server refuses the login key"),
+            SshError::BadKey => Self::permanent("ssh_key_invalid", "a stored SSH key is not valid"),
+            SshError::Fenced => Self::Stopped,
+            e if e.is_transient() => Self::transient("ssh_unreachable", message),
+            _ => Self::transient("remote_command_failed", message),
+        }
+    }
+}
+
+impl From<Failure> for JobError {
+    fn from(f: Failure) -> Self {
+        match f {
+            Failure::Transient { message, .. } => JobError::transient(message),
+            Failure::Permanent { message, .. } => JobError::Permanent(message),
+            Failure::Stopped => JobError::Stopped,
+        }
+    }
+}

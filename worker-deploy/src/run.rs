@@ -1,0 +1,273 @@
+//! The story of a deployment's job: bring a release up and switch to it, stop it, or remove it.
+
+use async_trait::async_trait;
+use shared::{
+    domain::{
+        DeploymentId,
+        status::{DeploymentStatus as Status, ServerStatus},
+    },
+    queue::{Handler, Job, JobError, Lease, StopReason},
+    redact::Redactor,
+    ssh::Session,
+    store::{
+        Db, Fence,
+        deployments::{self, Deployment, Desired, Place},
+        servers::{self, Server},
+    },
+};
+use tokio::time::sleep;
+
+use crate::{crash::around, failure::Failure, log::DeployLog, release::Release, settings::Settings, steps};
+
+/// Runs the jobs of deployments.
+pub struct DeployWorker {
+    db: Db,
+    settings: Settings,
+}
+
+/// One attempt of one deployment's job.
+struct Attempt<'a> {
+    db: &'a Db,
+    settings: &'a Settings,
+    release: Release,
+    log: DeployLog,
+}
+
+#[async_trait]
+impl Handler for DeployWorker {
+    async fn run(&self, lease: &Lease) -> Result<(), JobError> {
+        let (id, fence) = (DeploymentId(lease.job.subject), lease.fence());
+        let outcome = tokio::select! {
+            done = self.work(fence, id) => done,
+            reason = lease.stopped() => match reason {
+                StopReason::Cancelled => Err(Failure::permanent("cancelled", "cancelled")),
+                _ => return Err(JobError::Stopped),
+            },
+        };
+        match outcome {
+            Err(Failure::Permanent { code, message }) => {
+                self.give_up(fence, id, code, &message).await?;
+                Err(if code == "cancelled" { JobError::Stopped } else { JobError::Permanent(message) })
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn abandoned(&self, job: &Job, state: &str, reason: &str) -> Result<(), JobError> {
+        let id = DeploymentId(job.subject);
+        let code = if state == "cancelled" { "cancelled" } else { "gave_up" };
+        let found = deployments::load_unfenced(&self.db, id).await.map_err(JobError::transient)?;
+        let Some((deployment, end)) = found.and_then(|d| ending(d.status, code).map(|end| (d, end))) else {
+            return Ok(());
+        };
+        if deployment.status != Status::Pending {
+            // Later than every attempt of this job, and harmless when the server cannot be reached: the next release
+            // of the app takes down what is left.
+            let fence = Fence { job: job.id, attempt: job.attempt + 1 };
+            if let Err(e) = self.clean_up(fence, deployment).await {
+                tracing::warn!(error = %e, deployment = %id, "an abandoned release cannot be taken down");
+            }
+        }
+        let mut tx = self.db.begin().await.map_err(JobError::transient)?;
+        let ended = deployments::fail_unfenced(&mut tx, &self.db, id, end, code, reason).await;
+        ended.map_err(JobError::transient)?;
+        tx.commit().await.map_err(JobError::transient)
+    }
+}
+
+/// How a deployment ends when its job cannot go on; `None` when it has ended or is in use.
+fn ending(now: Status, code: &str) -> Option<Status> {
+    match now {
+        Status::Switching => Some(Status::RolledBack),
+        Status::Pending | Status::Preparing | Status::Pulling | Status::Starting | Status::Verifying => {
+            Some(if code == "cancelled" { Status::Cancelled } else { Status::Failed })
+        }
+        _ => None,
+    }
+}
+
+impl DeployWorker {
+    pub fn new(db: Db, settings: Settings) -> Self {
+        Self { db, settings }
+    }
+
+    async fn work(&self, fence: Fence, id: DeploymentId) -> Result<(), Failure> {
+        let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
+        let (desired, status) = (deployment.desired, deployment.status);
+        let attempt = self.attempt(fence, deployment)?;
+        match desired {
+            Desired::Deleted => attempt.delete().await,
+            Desired::Stopped => attempt.stop().await,
+            Desired::Live if status == Status::Live => attempt.finish_switch().await,
+            Desired::Live if ending(status, "").is_some() => attempt.deploy().await,
+            Desired::Live => Ok(()),
+        }
+    }
+
+    fn attempt(&self, fence: Fence, deployment: Deployment) -> Result<Attempt<'_>, Failure> {
+        let (client, id) = (deployment.client, deployment.id);
+        let release = Release::new(deployment, &self.settings.registry, &self.settings.master_key, fence)?;
+        let log = DeployLog::new(self.db.clone(), fence, client, id, Redactor::new(release.env.values()));
+        Ok(Attempt { db: &self.db, settings: &self.settings, release, log })
+    }
+
+    /// Takes down what was started of a release that will not be, and says why.
+    async fn give_up(&self, fence: Fence, id: DeploymentId, code: &str, message: &str) -> Result<(), Failure> {
+        let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
+        let Some(end) = ending(deployment.status, code) else { return Ok(()) };
+        // An outdated release has no right to change the app on the server, and has started nothing.
+        if deployment.status != Status::Pending && code != "outdated" {
+            self.clean_up(fence, deployment).await?;
+        }
+        let mut tx = self.db.begin().await?;
+        deployments::fail(&mut tx, &self.db, fence, id, end, code, message).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn clean_up(&self, fence: Fence, deployment: Deployment) -> Result<(), Failure> {
+        let attempt = self.attempt(fence, deployment)?;
+        let Some(session) = attempt.reach_server().await? else { return Ok(()) };
+        steps::claim(&session, &attempt.release, false).await?;
+        steps::stop_units(&session, &attempt.release).await?;
+        steps::take_down(&session, &attempt.release).await?;
+        session.close().await;
+        Ok(())
+    }
+}
+
+impl Attempt<'_> {
+    /// From nothing to live. A later attempt begins here again and finds what is done.
+    async fn deploy(&self) -> Result<(), Failure> {
+        let (release, limits, log) = (&self.release, self.settings.limits, &self.log);
+        self.reach(Status::Preparing).await?;
+        let server = steps::wait_for_server(self.db, release.deployment.server, limits.server).await?;
+        let session = around("preparing", self.prepare(&server)).await?;
+        self.reach(Status::Pulling).await?;
+        around("pulling", steps::pull(&session, self.db, release, &self.settings.registry, limits.pull, log)).await?;
+        self.reach(Status::Starting).await?;
+        around("starting", steps::start(&session, self.db, release, limits.health, log)).await?;
+        self.reach(Status::Verifying).await?;
+        around("verifying", steps::healthy(&session, release, limits.health, log)).await?;
+        self.reach(Status::Switching).await?;
+        let ca = self.settings.verify_ca.as_deref();
+        around("switching", steps::answers_outside(&server, release, ca, limits.switch)).await?;
+        around("live", self.go_live(&server)).await?;
+        sleep(limits.drain).await;
+        around("retiring", self.retire(session)).await
+    }
+
+    async fn prepare(&self, server: &Server) -> Result<Session, Failure> {
+        self.log.write("connecting to the server").await;
+        let session = steps::connect(&self.settings.master_key, server).await?;
+        steps::claim(&session, &self.release, true).await?;
+        steps::place_env(&session, &self.release).await?;
+        Ok(session)
+    }
+
+    async fn go_live(&self, server: &Server) -> Result<(), Failure> {
+        let place = Place {
+            vps_id: server.provider_ref.as_deref().unwrap_or_default(),
+            vps_ip: server.address.as_deref().unwrap_or_default(),
+        };
+        let (id, fence) = (self.release.deployment.id, self.release.fence);
+        let mut tx = self.db.begin().await?;
+        let live = deployments::set_live(&mut tx, self.db, fence, id, place).await?;
+        tx.commit().await?;
+        if !live {
+            return Err(Failure::Stopped);
+        }
+        self.log.write(&format!("live at https://{}", self.release.deployment.traefik_domain)).await;
+        Ok(())
+    }
+
+    /// The end of the story for a release that went live in an attempt that died right after.
+    async fn finish_switch(&self) -> Result<(), Failure> {
+        let Some(session) = self.reach_server().await? else { return Ok(()) };
+        steps::claim(&session, &self.release, true).await?;
+        self.retire(session).await
+    }
+
+    async fn retire(&self, session: Session) -> Result<(), Failure> {
+        let d = &self.release.deployment;
+        let mut digests: Vec<String> = Vec::new();
+        for known in deployments::on_server(self.db, d.server, d.app).await? {
+            let ran = known.id == d.id || known.deployed_at.is_some();
+            if ran && known.sequence <= d.sequence && !digests.contains(&known.image_digest) {
+                digests.push(known.image_digest);
+            }
+        }
+        steps::retire_others(&session, &self.release, &digests, &self.log).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    async fn stop(&self) -> Result<(), Failure> {
+        if self.release.deployment.status != Status::Live {
+            return Ok(());
+        }
+        if let Some(session) = self.reach_server().await? {
+            steps::claim(&session, &self.release, false).await?;
+            around("stopping", steps::take_down(&session, &self.release)).await?;
+            session.close().await;
+        }
+        self.log.write("stopped").await;
+        self.reach(Status::Stopped).await
+    }
+
+    async fn delete(&self) -> Result<(), Failure> {
+        if self.release.deployment.status == Status::Deleted {
+            return Ok(());
+        }
+        if let Some(session) = self.reach_server().await? {
+            steps::claim(&session, &self.release, false).await?;
+            steps::stop_units(&session, &self.release).await?;
+            around("deleting", steps::wipe(&session, &self.release)).await?;
+            session.close().await;
+        }
+        let mut tx = self.db.begin().await?;
+        let gone = deployments::set_deleted(&mut tx, self.db, self.release.fence, self.release.deployment.id).await?;
+        tx.commit().await?;
+        if gone { Ok(()) } else { Err(Failure::Stopped) }
+    }
+
+    /// A connection to the server of the release; `None` when nothing of ours can be there (any more).
+    async fn reach_server(&self) -> Result<Option<Session>, Failure> {
+        let server = servers::load_unfenced(self.db, self.release.deployment.server).await?;
+        let Some(server) = server.filter(|s| matches!(s.status, ServerStatus::Ready | ServerStatus::Stopped)) else {
+            return Ok(None);
+        };
+        steps::connect(&self.settings.master_key, &server).await.map(Some)
+    }
+
+    async fn reach(&self, to: Status) -> Result<(), Failure> {
+        let (id, fence) = (self.release.deployment.id, self.release.fence);
+        let mut tx = self.db.begin().await?;
+        let moved = deployments::advance(&mut tx, self.db, fence, id, to, None).await?;
+        tx.commit().await?;
+        if moved { Ok(()) } else { Err(Failure::Stopped) }
+    }
+}
+
+#[cfg(test)]
+mod endings {
+    use super::*;
+
+    #[test]
+    fn a_live_release_is_never_failed() {
+        for status in [Status::Live, Status::Superseded, Status::Stopped, Status::Deleted, Status::Failed] {
+            assert_eq!(ending(status, "gave_up"), None, "{status}");
+        }
+        assert_eq!(ending(Status::Switching, "cancelled"), Some(Status::RolledBack));
+        assert_eq!(ending(Status::Pulling, "cancelled"), Some(Status::Cancelled));
+        assert_eq!(ending(Status::Pending, "gave_up"), Some(Status::Failed));
+    }
+
+    #[test]
+    fn every_ending_is_allowed() {
+        for status in Status::ALL {
+            for code in ["cancelled", "gave_up"] {
+                assert!(ending(*status, code).is_none_or(|end| status.may_become(end)), "{status}");
+            }
+        }
+    }
+}

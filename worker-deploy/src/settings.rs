@@ -1,0 +1,64 @@
+//! What this process is told by its environment.
+
+use std::time::Duration;
+
+use shared::{
+    config::{self, ConfigError},
+    secrets::MasterKey,
+};
+
+/// Everything but the queue's own settings.
+#[derive(Clone)]
+pub struct Settings {
+    pub database_url: String,
+    pub master_key: MasterKey,
+    /// `host:port` of the registry, as in image names.
+    pub registry: String,
+    /// PEM of a root that certificates of apps may chain to beside the public ones.
+    pub verify_ca: Option<Vec<u8>>,
+    pub limits: Limits,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until the server is ready.
+    pub server: Duration,
+    pub pull: Duration,
+    /// Until a container is healthy and answers.
+    pub health: Duration,
+    /// Until the outside sees the release under its domain, certificate included.
+    pub switch: Duration,
+    /// Between the switch and the end of the previous release.
+    pub drain: Duration,
+}
+
+impl Settings {
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            database_url: config::required("BYOP_DATABASE_URL")?,
+            master_key: MasterKey::from_env()?,
+            registry: config::required("BYOP_REGISTRY")?,
+            verify_ca: verify_ca()?,
+            limits: Limits::from_env()?,
+        })
+    }
+}
+
+impl Limits {
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            server: config::seconds("BYOP_DEPLOY_SERVER_WAIT_S", 1800)?,
+            pull: config::seconds("BYOP_PULL_TIMEOUT_S", 900)?,
+            health: config::seconds("BYOP_HEALTH_TIMEOUT_S", 120)?,
+            switch: config::seconds("BYOP_SWITCH_TIMEOUT_S", 180)?,
+            drain: config::seconds("BYOP_RELEASE_DRAIN_S", 2)?,
+        })
+    }
+}
+
+fn verify_ca() -> Result<Option<Vec<u8>>, ConfigError> {
+    const NAME: &str = "BYOP_VERIFY_CA_FILE";
+    let Some(path) = config::optional(NAME) else { return Ok(None) };
+    std::fs::read(path).map(Some).map_err(|e| ConfigError::invalid(NAME, e.to_string()))
+}

@@ -1,0 +1,42 @@
+//! Taking the right to change an app on a server, so that an attempt that lost its lease can start nothing more there.
+
+use shared::ssh::{Exec, Session, SshError};
+
+use crate::{failure::Failure, release::Release};
+
+const NEWER_ATTEMPT: i64 = 76;
+const NEWER_RELEASE: i64 = 77;
+
+/// Arguments: the app's directory, the release's number (0 for work that is not a new release), job, attempt.
+/// `epoch` holds the highest release number that was ever deployed, `holder` who works on the app now.
+const SCRIPT: &str = r#"set -eu
+dir=$1 sequence=$2 job=$3 attempt=$4
+umask 077
+mkdir -p "$dir"
+exec 9>>"$dir/lock"
+flock -w 30 9
+holder_job= holder_attempt=0
+[ ! -s "$dir/holder" ] || read -r holder_job holder_attempt < "$dir/holder"
+if [ "$holder_job" = "$job" ] && [ "$holder_attempt" -gt "$attempt" ]; then exit 76; fi
+if [ "$sequence" -gt 0 ]; then
+  epoch=$(cat "$dir/epoch" 2>/dev/null || echo 0)
+  if [ "${epoch:-0}" -gt "$sequence" ]; then exit 77; fi
+  echo "$sequence" > "$dir/epoch.tmp"; sync "$dir/epoch.tmp"; mv "$dir/epoch.tmp" "$dir/epoch"
+fi
+echo "$job $attempt" > "$dir/holder.tmp"; sync "$dir/holder.tmp"; mv "$dir/holder.tmp" "$dir/holder"
+"#;
+
+/// Claims the app on the server for this attempt. `deploying` also refuses a release older than one deployed before.
+pub async fn claim(session: &Session, release: &Release, deploying: bool) -> Result<(), Failure> {
+    let sequence = if deploying { release.deployment.sequence.to_string() } else { "0".to_owned() };
+    let (job, attempt) = (release.fence.job.to_string(), release.fence.attempt.to_string());
+    let args = [release.app_dir(), sequence, job, attempt];
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match session.script(SCRIPT, &args, Exec::default()).await {
+        Err(SshError::Failed { status: NEWER_ATTEMPT, .. }) => Err(Failure::Stopped),
+        Err(SshError::Failed { status: NEWER_RELEASE, .. }) => {
+            Err(Failure::permanent("outdated", "a newer release of this app was deployed to this server meanwhile"))
+        }
+        other => Ok(other.map(|_| ())?),
+    }
+}

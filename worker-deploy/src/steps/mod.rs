@@ -1,0 +1,17 @@
+//! What is done for a release, one step a file. Every step may be repeated at any time.
+
+mod claim;
+mod connect;
+mod pull;
+mod retire;
+mod start;
+mod switch;
+mod verify;
+
+pub use claim::claim;
+pub use connect::{connect, wait_for_server};
+pub use pull::pull;
+pub use retire::{retire_others, stop_units, take_down, wipe};
+pub use start::{place_env, start};
+pub use switch::answers_outside;
+pub use verify::healthy;

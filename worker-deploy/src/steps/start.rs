@@ -1,0 +1,100 @@
+//! Starting a release beside the one that runs.
+
+use std::time::Duration;
+
+use shared::{
+    generate::{self, DeploymentCompose},
+    ssh::{Exec, Session},
+    store::{Db, deployments},
+};
+
+use crate::{failure::Failure, log::DeployLog, release::Release};
+
+const LOG_LINES: &str = "40";
+/// Whether the image can test itself: with what it says, or with a client it has.
+const HEALTH_KIND: &str = r#"set -eu
+if [ "$(docker image inspect --format '{{if .Config.Healthcheck}}own{{end}}' "$1")" = own ]; then echo own; exit; fi
+timeout 60 docker run --rm --network none --entrypoint sh "$1" -c 'command -v grep >/dev/null &&
+  { command -v wget || command -v curl || command -v python3 || command -v node || command -v bash; } >/dev/null' \
+  >/dev/null 2>&1 && echo client || echo none
+"#;
+
+/// Puts the environment file in place.
+pub async fn place_env(session: &Session, release: &Release) -> Result<(), Failure> {
+    let text = generate::env_file_text(&release.env)
+        .map_err(|e| Failure::permanent("env_invalid", format!("the environment cannot be used: {e}")))?;
+    Ok(session.put_file(&format!("{}/env", release.dir()), text, "0600").await?)
+}
+
+/// Starts the release's project and waits until its container is healthy. The earlier release is not touched.
+pub async fn start(
+    session: &Session,
+    db: &Db,
+    release: &Release,
+    limit: Duration,
+    log: &DeployLog,
+) -> Result<(), Failure> {
+    let compose = compose_text(session, release).await?;
+    if !deployments::set_compose(db, release.fence, release.deployment.id, &compose).await? {
+        return Err(Failure::Stopped);
+    }
+    session.put_file(&release.compose_file(), compose, "0600").await?;
+    log.write("starting the container").await;
+    let seconds = limit.as_secs().to_string();
+    let up = ["up", "-d", "--wait", "--wait-timeout", &seconds, "--no-build", "--pull", "never", "--remove-orphans"];
+    let unit = release.unit("up", compose_argv(release, &up), limit + Duration::from_secs(60));
+    let result = session.run_unit(&unit).await?;
+    log.write(&result.log).await;
+    if result.success() { Ok(()) } else { Err(unhealthy(session, release, log).await) }
+}
+
+/// `docker compose` for the release's project.
+fn compose_argv(release: &Release, command: &[&str]) -> Vec<String> {
+    let (project, file) = (release.project(), release.compose_file());
+    let head = ["docker", "compose", "--ansi", "never", "-p", &project, "-f", &file];
+    head.iter().chain(command).map(|word| (*word).to_owned()).collect()
+}
+
+async fn compose_text(session: &Session, release: &Release) -> Result<String, Failure> {
+    let wrong = |what: &str| Failure::permanent("release_invalid", format!("the release's {what} cannot be used"));
+    let d = &release.deployment;
+    let port = u16::try_from(d.port).ok().and_then(|p| p.try_into().ok()).ok_or_else(|| wrong("port"))?;
+    let path = d.health_path.parse().map_err(|_| wrong("health path"))?;
+    let health_test = match session.script(HEALTH_KIND, &[&release.pinned_image()], Exec::default()).await?.trim() {
+        "client" => Some(generate::fallback_health_test(port, &path)),
+        _ => None,
+    };
+    let spec = DeploymentCompose {
+        project: release.project().parse().map_err(|_| wrong("name"))?,
+        repository: release.image.clone(),
+        digest: d.image_digest.parse().map_err(|_| wrong("digest"))?,
+        env_file: format!("{}/env", release.dir()),
+        domain: d.traefik_domain.parse().map_err(|_| wrong("domain"))?,
+        port,
+        health_test,
+        router: release.project().parse().map_err(|_| wrong("name"))?,
+        priority: u32::try_from(d.sequence).map_err(|_| wrong("number"))?,
+        deployment: d.id,
+        app: d.app,
+        cert_resolver: "byop".parse().map_err(|_| wrong("resolver"))?,
+        limits: generate::Limits::default(),
+        network: "edge".parse().map_err(|_| wrong("network"))?,
+    };
+    generate::deployment_compose(&spec).map_err(|e| Failure::permanent("release_invalid", e.to_string()))
+}
+
+/// The failure that tells what the container said last.
+pub async fn unhealthy(session: &Session, release: &Release, log: &DeployLog) -> Failure {
+    let argv = compose_argv(release, &["logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES]);
+    let said = match session.exec(&argv, Exec::default()).await {
+        Ok(output) => format!("{}{}", output.stdout_text(), output.stderr_text()),
+        Err(e) if e.is_transient() => return e.into(),
+        Err(e) => e.to_string(),
+    };
+    let said = log.masked(said.trim());
+    log.write("the container did not become healthy; its last lines:").await;
+    log.write(&said).await;
+    let (port, path) = (release.deployment.port, &release.deployment.health_path);
+    let what = format!("the container did not become healthy on port {port}, path {path}");
+    Failure::permanent("unhealthy", if said.is_empty() { what } else { format!("{what}; its last lines:\n{said}") })
+}

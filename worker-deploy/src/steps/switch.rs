@@ -1,0 +1,86 @@
+//! Seeing from outside that the release answers under its domain, with a certificate that anybody would accept.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use reqwest::{Certificate, Client, redirect::Policy};
+use shared::{generate::RELEASE_HEADER, store::servers::Server};
+use tokio::time::{Instant, sleep};
+
+use super::verify::good;
+use crate::{failure::Failure, release::Release};
+
+const ONE_TRY: Duration = Duration::from_secs(10);
+const BETWEEN: Duration = Duration::from_millis(250);
+const HTTPS: u16 = 443;
+
+/// Waits until the server's edge answers for the domain with this release. Getting a certificate takes some seconds.
+pub async fn answers_outside(
+    server: &Server,
+    release: &Release,
+    verify_ca: Option<&[u8]>,
+    limit: Duration,
+) -> Result<(), Failure> {
+    let address = outside_address(server).await?;
+    let until = Instant::now() + limit;
+    loop {
+        // A new client each time: a connection kept open could still lead to the previous release's certificate.
+        let last = match ask(&client(release, address, verify_ca)?, release).await {
+            Ok(()) => return Ok(()),
+            Err(reason) => reason,
+        };
+        if Instant::now() >= until {
+            let domain = &release.deployment.traefik_domain;
+            let message = format!("https://{domain} does not show this release: {last}; does {domain} point to {}?", address.ip());
+            return Err(Failure::permanent("not_reachable", message));
+        }
+        sleep(BETWEEN).await;
+    }
+}
+
+async fn outside_address(server: &Server) -> Result<SocketAddr, Failure> {
+    let host = server.address.as_deref().unwrap_or_default();
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, HTTPS));
+    }
+    let found = tokio::net::lookup_host((host, HTTPS)).await.ok().and_then(|mut a| a.next());
+    found.ok_or_else(|| Failure::transient("server_name", format!("the server's name {host} has no address")))
+}
+
+/// A client that goes to this server whatever the DNS says, follows nothing and trusts public roots and ours.
+fn client(release: &Release, address: SocketAddr, verify_ca: Option<&[u8]>) -> Result<Client, Failure> {
+    let unusable = |e: reqwest::Error| Failure::permanent("tls_settings", format!("the outside check cannot start: {e}"));
+    let mut builder = Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .timeout(ONE_TRY)
+        .https_only(true)
+        .resolve(&release.deployment.traefik_domain, address);
+    if let Some(pem) = verify_ca {
+        builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(unusable)?);
+    }
+    builder.build().map_err(unusable)
+}
+
+async fn ask(client: &Client, release: &Release) -> Result<(), String> {
+    let d = &release.deployment;
+    let url = format!("https://{}{}", d.traefik_domain, d.health_path);
+    let answer = client.get(url).send().await.map_err(|e| innermost(&e))?;
+    let shown = answer.headers().get(RELEASE_HEADER).and_then(|v| v.to_str().ok());
+    if shown != Some(d.id.to_string().as_str()) {
+        return Err("the edge does not lead to it yet".to_owned());
+    }
+    let status = answer.status().as_u16();
+    if good(status, &d.health_path) { Ok(()) } else { Err(format!("it answers with status {status}")) }
+}
+
+/// The cause that a person can use: the outermost message only says that sending failed.
+fn innermost(e: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = e;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,194 @@
+//! A server's whole life on a real engine. Needs the local environment (`BYOP_TEST_ENV_FILE`).
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use shared::{
+    domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
+    docker::Engine,
+    providers::LocalSettings,
+    queue::{self, Handler, Job, JobError, JobKind, Lease, NewJob},
+    secrets::MasterKey,
+    ssh::{Exec, generate_key},
+    store::{Db, servers, sql},
+};
+
+use crate::{
+    run::ProvisionWorker,
+    settings::{ServerSettings, Settings},
+    steps,
+};
+
+struct World {
+    db: Db,
+    client: ClientId,
+    customer: CustomerId,
+    settings: Settings,
+    _dir: tempfile::TempDir,
+}
+
+/// A database with a client, and the environment's settings; `None`, with a word about it, without an environment.
+async fn world(test: &str, image: &str) -> Option<World> {
+    if std::env::var("BYOP_TEST_ENV_FILE").is_err() {
+        println!("SKIPPED {test}: BYOP_TEST_ENV_FILE is not set");
+        return None;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", dir.path().join("db").display());
+    let db = Db::open(&url).await.unwrap();
+    let (client, customer) = (ClientId::new(), CustomerId::new());
+    sql("insert into clients (id, name, created_at) values ($1, 'c', 0)").text(client).execute(&db).await.unwrap();
+    sql("insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)")
+        .text(customer)
+        .text(client)
+        .execute(&db)
+        .await
+        .unwrap();
+    let local = LocalSettings { image: image.to_owned(), ..LocalSettings::from_env().unwrap().unwrap() };
+    let settings = Settings {
+        database_url: url,
+        master_key: MasterKey::new(&[3; 32]).unwrap(),
+        local: Some(local),
+        server: ServerSettings::from_env().unwrap(),
+        boot_limit: std::time::Duration::from_secs(60),
+    };
+    Some(World { db, client, customer, settings, _dir: dir })
+}
+
+impl World {
+    async fn server(&self) -> ServerId {
+        let id = ServerId::new();
+        let new = servers::NewServer {
+            id,
+            client: self.client,
+            customer: self.customer,
+            provider: "local".into(),
+            spec: "{}".into(),
+            address: None,
+            ssh_port: 22,
+            ssh_user: "root".into(),
+            host_public_key: None,
+            login_public_key: None,
+            login_private_key_sealed: None,
+        };
+        let mut tx = self.db.begin().await.unwrap();
+        servers::insert(&mut tx, &self.db, &new).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    /// A job on the server that counts as claimed.
+    async fn lease(&self, server: ServerId, attempt: i64) -> Lease {
+        let new = NewJob::new(JobKind::Provision, server, self.client);
+        let mut tx = self.db.begin().await.unwrap();
+        let id = queue::enqueue(&mut tx, &self.db, &new).await.unwrap().id();
+        tx.commit().await.unwrap();
+        self.claim(id, attempt).await;
+        let timeout = new.timeout;
+        Lease::detached(Job {
+            id,
+            kind: JobKind::Provision,
+            subject: server.0,
+            client: self.client,
+            attempt,
+            max_attempts: 3,
+            timeout,
+        })
+        .0
+    }
+
+    async fn claim(&self, id: JobId, attempt: i64) {
+        sql("update jobs set state = 'running', attempt = $1, lease_owner = 't', lease_until = 0 where id = $2")
+            .int(attempt)
+            .text(id)
+            .execute(&self.db)
+            .await
+            .unwrap();
+    }
+
+    async fn load(&self, id: ServerId) -> servers::Server {
+        servers::load_unfenced(&self.db, id).await.unwrap().unwrap()
+    }
+
+    async fn ask_delete(&self, id: ServerId) {
+        let mut tx = self.db.begin().await.unwrap();
+        assert!(servers::request_delete(&mut tx, &self.db, self.client, id).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+
+    async fn assert_gone(&self, id: ServerId) {
+        let engine = Engine::connect(&self.settings.local.as_ref().unwrap().engine, None).await.unwrap();
+        let label = format!("byop.server={id}");
+        assert!(engine.list_containers(&[&label]).await.unwrap().is_empty());
+        assert!(engine.list_volumes(&[&label]).await.unwrap().is_empty());
+    }
+
+    async fn delete(&self, worker: &ProvisionWorker, id: ServerId) {
+        self.ask_delete(id).await;
+        worker.run(&self.lease(id, 1).await).await.unwrap();
+        assert_eq!(self.load(id).await.status, ServerStatus::Deleted);
+        self.assert_gone(id).await;
+    }
+}
+
+async fn life(test: &str, image: &str) {
+    let Some(world) = world(test, image).await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let id = world.server().await;
+    let started = std::time::Instant::now();
+    if let Err(e) = worker.run(&world.lease(id, 1).await).await {
+        let log = shared::store::log_segments::list_after(&world.db, world.client, id, 0, 100).await.unwrap();
+        panic!("{e}: {log:?}");
+    }
+    println!("{test}: ready after {:?}", started.elapsed());
+    let server = world.load(id).await;
+    assert_eq!(server.status, ServerStatus::Ready);
+    let facts: serde_json::Value = serde_json::from_str(server.facts.as_deref().unwrap()).unwrap();
+    assert_eq!(facts["edge"], "running", "{facts}");
+
+    let other = servers::Server { host_public_key: Some(generate_key("x").unwrap().public), ..server.clone() };
+    let refused = steps::connect(&world.settings.master_key, &other).await.err().unwrap();
+    assert!(refused.to_string().contains("another host key"), "{refused}");
+
+    let session = steps::connect(&world.settings.master_key, &server).await.unwrap();
+    let edge = session.run(&["docker", "ps", "-q", "--filter", "name=byop-edge"], Exec::default()).await.unwrap();
+    assert_eq!(edge.lines().count(), 1);
+    session.close().await;
+    world.delete(&worker, id).await;
+}
+
+#[tokio::test]
+async fn a_server_with_docker_lives_and_leaves_nothing() {
+    life("a server with Docker", "byop/vps:1").await;
+}
+
+#[tokio::test]
+async fn a_bare_server_gets_docker_and_leaves_nothing() {
+    life("a bare server", "byop/vps:bare").await;
+}
+
+#[tokio::test]
+async fn a_second_attempt_finds_the_first_ones_work() {
+    let Some(world) = world("second attempt", "byop/vps:1").await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let id = world.server().await;
+    let lease = world.lease(id, 1).await;
+    // The first attempt is cut off in the middle of its work, as by a kill.
+    let cut = tokio::time::timeout(std::time::Duration::from_millis(2500), worker.run(&lease)).await;
+    assert!(cut.is_err(), "the first attempt was not cut off");
+    let again = world.lease(id, 2).await;
+    worker.run(&again).await.unwrap();
+    assert_eq!(world.load(id).await.status, ServerStatus::Ready);
+    assert!(matches!(worker.run(&Lease::detached(Job { attempt: 1, ..again.job.clone() }).0).await, Err(JobError::Stopped)));
+    world.delete(&worker, id).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_is_failed_and_removed() {
+    let Some(world) = world("failure", "byop/no-such-image:1").await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let id = world.server().await;
+    assert!(matches!(worker.run(&world.lease(id, 1).await).await, Err(JobError::Permanent(_))));
+    let server = world.load(id).await;
+    assert_eq!((server.status, server.error_code.as_deref()), (ServerStatus::Failed, Some("provider_refused")));
+    world.assert_gone(id).await;
+}
