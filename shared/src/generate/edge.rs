@@ -155,6 +155,8 @@ fn mounts(spec: &EdgeCompose) -> Vec<Mount<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn spec(ca: Option<&str>) -> EdgeCompose {
@@ -172,5 +174,22 @@ mod tests {
     fn edge() {
         insta::assert_snapshot!(edge_compose(&spec(Some("/srv/byop/edge/ca.pem"))).expect("written"));
         assert!(!edge_compose(&spec(None)).expect("written").contains("cacertificates"));
+    }
+
+    #[test]
+    fn the_real_compose_accepts_it() {
+        let compose = |words: &[&str]| Command::new("docker").arg("compose").args(words).output();
+        if !compose(&["version"]).is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED the_real_compose_accepts_it: docker compose is not installed");
+            return;
+        }
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("compose.yml");
+        std::fs::write(&file, edge_compose(&spec(Some("/srv/byop/edge/ca.pem"))).expect("written")).expect("written");
+        let output = compose(&["-f", &file.to_string_lossy(), "config", "--format", "json"]).expect("started");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let read: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let ports = read["services"]["traefik"]["ports"].as_array().expect("ports");
+        assert_eq!(ports.iter().map(|port| port["target"].as_u64()).collect::<Vec<_>>(), [Some(80), Some(443)]);
     }
 }

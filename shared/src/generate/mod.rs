@@ -5,6 +5,8 @@
 //! repository reaches a Dockerfile but as a checked name or inside a JSON array, and no text of a client reaches YAML but
 //! through a serializer. Absent: running anything, the network, clocks; the same input gives the same bytes.
 
+#[cfg(test)]
+mod built;
 mod compose;
 mod detect;
 mod dev_server;

@@ -67,7 +67,7 @@ impl Stack for StaticSite {
             user: "101:101",
             port,
             health_path: path,
-            health_test: probe.wget(),
+            health_test: probe.bash(),
             start: ["nginx", "-g", "daemon off;"].map(str::to_owned).into(),
             flags: BTreeMap::from([("has_404_page", tree.below(&directory).has("404.html"))]),
             notes: vec![format!("serves {from} on port {port}")],
