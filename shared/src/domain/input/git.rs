@@ -134,7 +134,7 @@ fn is_path(path: &str) -> bool {
         let code = part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         code.is_some_and(|code| code >= 0x20 && code != 0x7f)
     };
-    path.trim_matches('/') != "" && !path.contains(['@', ':', '[', ']']) && path.split('%').skip(1).all(printable)
+    !path.trim_matches('/').is_empty() && !path.contains(['@', ':', '[', ']']) && path.split('%').skip(1).all(printable)
 }
 
 fn has_dot_segment(text: &str) -> bool {
