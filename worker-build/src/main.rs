@@ -1,1 +1,48 @@
-fn main() {}
+//! Wires the build worker: settings, engine, source of work, shutdown.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use shared::{
+    config::required,
+    queue::{JobKind, WorkerConfig},
+    secrets::MasterKey,
+    store::Db,
+    telemetry,
+    worksource::{WorkSource, local::LocalSource},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use worker_build::{Builder, config::BuildConfig, remove_leftovers};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    telemetry::init();
+    // Two crypto providers could be linked in; ours is chosen once for the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = BuildConfig::from_env()?;
+    let source = LocalSource {
+        db: Db::open(&required("BYOP_DATABASE_URL")?).await.context("opening the database")?,
+        key: MasterKey::from_env()?,
+        worker: WorkerConfig { concurrency: config.concurrency, ..WorkerConfig::from_env(JobKind::Build)? },
+        max_log_bytes: config.log_bytes,
+    };
+    let builder = Builder::new(config);
+    remove_leftovers(&builder, &source).await;
+    let shutdown = shutdown_on_signal()?;
+    source.run(Arc::new(builder), shutdown).await.context("working")?;
+    Ok(())
+}
+
+fn shutdown_on_signal() -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        info!("shutting down: running builds may finish, then they go back to the queue");
+        cancelled.cancel();
+    });
+    Ok(token)
+}

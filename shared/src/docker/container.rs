@@ -98,15 +98,21 @@ pub struct State {
 impl Engine {
     /// Makes a container unless one with its name exists. Returns its id.
     pub async fn create_container(&self, spec: &ContainerSpec) -> Result<String, DockerError> {
+        if let Some(id) = self.create_new_container(spec).await? {
+            return Ok(id);
+        }
+        let existing = self.inspect_container(&spec.name).await?;
+        existing.map(|state| state.id).ok_or(DockerError::NotFound(spec.name.clone()))
+    }
+
+    /// Makes a container; `None` when its name is taken. A name is held by one container at a time, so it can stand for
+    /// the right to something.
+    pub async fn create_new_container(&self, spec: &ContainerSpec) -> Result<Option<String>, DockerError> {
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
         let create = self.docker.create_container(Some(options), body(spec));
         match bounded("creating a container", CALL, create).await {
-            Ok(made) => Ok(made.id),
-            Err(DockerError::Refused(message)) if message.contains("already in use") => self
-                .inspect_container(&spec.name)
-                .await?
-                .map(|state| state.id)
-                .ok_or(DockerError::NotFound(spec.name.clone())),
+            Ok(made) => Ok(Some(made.id)),
+            Err(DockerError::Refused(message)) if message.contains("already in use") => Ok(None),
             Err(e) => Err(e),
         }
     }

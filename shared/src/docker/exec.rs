@@ -93,7 +93,7 @@ impl Running {
     }
 
     /// The exit code, once the output ended.
-    pub async fn exit_code(&self) -> Result<i64, DockerError> {
+    pub async fn exit_code(&mut self) -> Result<i64, DockerError> {
         // The stream can end a moment before the engine has noted the code.
         for _ in 0..100 {
             let state = bounded("inspecting a command", CALL, self.engine.docker.inspect_exec(&self.id)).await?;

@@ -1,0 +1,146 @@
+//! The settings of the build worker.
+//!
+//! Invariant: a setting that cannot be used stops the process at start. Absent: secrets; the engine's key is read from
+//! its file when it is needed.
+
+use std::{path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use shared::{
+    config::{ConfigError, optional, parsed, required, seconds, switch},
+    docker::EngineUrl,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// Everything that `BYOP_BUILD_*` and its neighbours say.
+#[derive(Clone, Debug)]
+pub struct BuildConfig {
+    pub engine: EngineAccess,
+    /// The image that a build's own engine is made of.
+    pub image: String,
+    pub limits: BuildLimits,
+    pub registry: Registry,
+    /// How many builds run at the same time in this process.
+    pub concurrency: usize,
+    pub log_bytes: u64,
+    /// Where sources are kept while they are built.
+    pub work_dir: PathBuf,
+    /// Private networks that build steps may reach all the same.
+    pub allow_cidrs: Vec<IpNet>,
+    /// Allows private addresses and plain HTTP in Git URLs.
+    pub dev_mode: bool,
+}
+
+/// How the engine that builds is reached.
+#[derive(Clone, Debug)]
+pub struct EngineAccess {
+    pub url: EngineUrl,
+    /// With TCP: the directory of `ca.pem`, `cert.pem` and `key.pem`.
+    pub certs: Option<PathBuf>,
+    /// With SSH: our private key file, and the machine's public key.
+    pub ssh_key: Option<PathBuf>,
+    pub ssh_host_key: Option<String>,
+}
+
+/// What one build may use.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildLimits {
+    pub memory_bytes: u64,
+    pub milli_cpus: u64,
+    pub pids: u32,
+    pub time: Duration,
+    /// The build's engine, its cache included.
+    pub disk_bytes: u64,
+    pub source_bytes: u64,
+}
+
+/// Where images go, and where public ones come from.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// `host:port`, as in image names.
+    pub host: String,
+    pub ca_file: Option<PathBuf>,
+    /// A pull mirror for public images.
+    pub mirror: Option<String>,
+}
+
+impl BuildConfig {
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            engine: EngineAccess::from_env()?,
+            image: parsed("BYOP_BUILD_IMAGE", "byop/builder:1".to_owned())?,
+            limits: BuildLimits::from_env()?,
+            registry: Registry {
+                host: required("BYOP_REGISTRY")?,
+                ca_file: optional("BYOP_REGISTRY_CA_FILE").map(Into::into),
+                mirror: optional("BYOP_IMAGE_MIRROR"),
+            },
+            concurrency: at_least_one("BYOP_BUILD_CONCURRENCY", 1)?,
+            log_bytes: parsed("BYOP_BUILD_LOG_BYTES", 10 * MIB)?,
+            work_dir: optional("BYOP_BUILD_DIR").map_or_else(|| std::env::temp_dir().join("byop-builds"), Into::into),
+            allow_cidrs: cidrs("BYOP_BUILD_ALLOW_CIDRS")?,
+            dev_mode: switch("BYOP_DEV_MODE"),
+        })
+    }
+}
+
+impl EngineAccess {
+    fn from_env() -> Result<Self, ConfigError> {
+        const NAME: &str = "BYOP_BUILD_ENGINE";
+        let url = required(NAME)?.parse().map_err(|e| ConfigError::invalid(NAME, format!("{e}")))?;
+        let access = Self {
+            url,
+            certs: optional("BYOP_BUILD_ENGINE_CERTS").map(Into::into),
+            ssh_key: optional("BYOP_BUILD_ENGINE_SSH_KEY").map(Into::into),
+            ssh_host_key: optional("BYOP_BUILD_ENGINE_HOST_KEY"),
+        };
+        match access.url {
+            EngineUrl::Tcp(_) if access.certs.is_none() => Err(ConfigError::Missing("BYOP_BUILD_ENGINE_CERTS")),
+            EngineUrl::Ssh { .. } if access.ssh_key.is_none() => Err(ConfigError::Missing("BYOP_BUILD_ENGINE_SSH_KEY")),
+            EngineUrl::Ssh { .. } if access.ssh_host_key.is_none() => {
+                Err(ConfigError::Missing("BYOP_BUILD_ENGINE_HOST_KEY"))
+            }
+            _ => Ok(access),
+        }
+    }
+}
+
+impl BuildLimits {
+    fn from_env() -> Result<Self, ConfigError> {
+        Ok(Self {
+            memory_bytes: mebibytes("BYOP_BUILD_MEMORY_MB", 2048)?,
+            milli_cpus: milli_cpus("BYOP_BUILD_CPUS", 2.0)?,
+            pids: parsed("BYOP_BUILD_PIDS", 2048)?,
+            time: seconds("BYOP_BUILD_TIMEOUT_S", 1800)?,
+            disk_bytes: mebibytes("BYOP_BUILD_DISK_MB", 20_480)?,
+            source_bytes: mebibytes("BYOP_BUILD_SOURCE_MB", 2048)?,
+        })
+    }
+}
+
+fn mebibytes(name: &'static str, default: u64) -> Result<u64, ConfigError> {
+    let n: u64 = parsed(name, default)?;
+    n.checked_mul(MIB).filter(|n| *n > 0).ok_or_else(|| ConfigError::invalid(name, "is out of range"))
+}
+
+fn milli_cpus(name: &'static str, default: f64) -> Result<u64, ConfigError> {
+    let cpus: f64 = parsed(name, default)?;
+    if !(0.01..=1024.0).contains(&cpus) {
+        return Err(ConfigError::invalid(name, "must be from 0.01 to 1024"));
+    }
+    Ok((cpus * 1000.0).round() as u64)
+}
+
+fn at_least_one(name: &'static str, default: usize) -> Result<usize, ConfigError> {
+    match parsed(name, default)? {
+        0 => Err(ConfigError::invalid(name, "must be at least 1")),
+        n => Ok(n),
+    }
+}
+
+fn cidrs(name: &'static str) -> Result<Vec<IpNet>, ConfigError> {
+    let list = optional(name).unwrap_or_default();
+    let items = list.split([',', ' ']).map(str::trim).filter(|c| !c.is_empty());
+    items.map(|c| c.parse().map_err(|_| ConfigError::invalid(name, format!("{c:?} is not a network")))).collect()
+}

@@ -1,0 +1,101 @@
+//! The story of a build.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret;
+use shared::{
+    redact::Redactor,
+    worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage, StopReason},
+};
+use tracing::{info, warn};
+
+use crate::{
+    config::BuildConfig,
+    engine,
+    log::BuildLog,
+    steps::{build, builder::BuildEngine, fetch, generate, push, work_dir::WorkDir},
+};
+
+/// Makes builds with the engine of its settings.
+pub struct Builder {
+    pub config: BuildConfig,
+}
+
+impl Builder {
+    pub fn new(config: BuildConfig) -> Self {
+        Self { config }
+    }
+
+    /// Where this attempt keeps its files.
+    pub fn directory(&self, order: &BuildOrder) -> PathBuf {
+        self.config.work_dir.join(format!("{}-{}", order.build.0.as_simple(), order.attempt))
+    }
+
+    async fn steps(&self, order: &BuildOrder, report: &Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
+        let mut log = BuildLog::new(report.clone(), redactor(order));
+        report.stage(Stage::Fetching).await?;
+        let dir = WorkDir::create(self.directory(order))?;
+        let source = fetch::fetch(&self.config, order, &dir, &mut log).await?;
+        report.commit(&source.commit).await?;
+        let recipe = generate::generate(order, &source, &mut log).await?;
+        report.plan(recipe.plan.clone()).await?;
+
+        report.stage(Stage::Building).await?;
+        let connection = engine::connect(&self.config.engine).await?;
+        let builder = BuildEngine::start(&connection.engine, &self.config, order).await?;
+        let image = build::build(&builder, &self.config, order, (&source, &recipe), &mut log).await?;
+
+        report.stage(Stage::Pushing).await?;
+        push::push(&builder, order, image, report.as_ref(), &mut log).await
+    }
+
+    /// Removes the containers of this attempt. What cannot be removed now is a leftover for the next worker's start.
+    async fn clean_up(&self, order: &BuildOrder) {
+        let Ok(connection) = engine::connect(&self.config.engine).await else { return };
+        if let Err(e) = BuildEngine::remove_attempt(&connection.engine, order.build, order.attempt).await {
+            warn!(error = %e, build.id = %order.build, "a build's container cannot be removed yet");
+        }
+    }
+}
+
+#[async_trait]
+impl BuildHandler for Builder {
+    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
+        info!(build.id = %order.build, app.id = %order.app, attempt = order.attempt, "build {} begins", order.build);
+        let limit = self.config.limits.time;
+        let result = tokio::select! {
+            biased;
+            why = report.stopped() => Err(stopped(why)),
+            done = tokio::time::timeout(limit, self.steps(&order, &report)) => done.unwrap_or_else(|_| {
+                Err(BuildFailure::permanent(
+                    FailureCode::Timeout,
+                    format!("The build took longer than {} seconds. Make it do less, for example by copying less into \
+                             the image or by using build caches.", limit.as_secs()),
+                ))
+            }),
+        };
+        self.clean_up(&order).await;
+        match &result {
+            Ok(image) => info!(build.id = %order.build, digest = image.digest, "build {} succeeded", order.build),
+            Err(e) => info!(build.id = %order.build, "build {} has no image: {}", order.build, code(e)),
+        }
+        result
+    }
+}
+
+fn stopped(why: StopReason) -> BuildFailure {
+    BuildFailure::Stopped(why)
+}
+
+fn code(failure: &BuildFailure) -> String {
+    match failure {
+        BuildFailure::Failed { code, .. } => code.to_string(),
+        BuildFailure::Stopped(why) => format!("{why:?}"),
+    }
+}
+
+fn redactor(order: &BuildOrder) -> Redactor {
+    let variables = order.variables.iter().filter(|v| v.secret).map(|v| v.value.expose_secret());
+    Redactor::new(variables.chain(order.deploy_key.iter().map(|k| k.expose_secret())))
+}

@@ -1,0 +1,239 @@
+//! Building: the tree goes into the build's engine, BuildKit runs, its lines come out.
+//!
+//! Invariants: secrets are files in memory that BuildKit mounts into single steps; they stand in no argument, no
+//! environment and no image. The disk that the build's engine uses is looked at while it runs. Absent: the push, and
+//! its login, which does not exist yet while strangers' code runs.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use shared::{
+    docker::{Archive, DockerError, Exec, Piece, Running},
+    worksource::{BuildFailure, BuildOrder, FailureCode},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::time::{Instant, interval_at, timeout};
+
+use super::{
+    builder::{BuildEngine, SECRETS},
+    classify::{Evidence, classify},
+    fetch::Source,
+    generate::Made,
+    work_dir::unusable,
+};
+use crate::{
+    config::BuildConfig,
+    engine::unavailable,
+    log::{BuildLog, FLUSH},
+};
+
+const SOURCE: &str = "/work/source";
+const DOCKERFILE: &str = "/work/Dockerfile.byop";
+/// How often the disk is measured: often enough for a limit in gigabytes, seldom enough to cost nothing.
+const MEASURE: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(30);
+const PRUNE: Duration = Duration::from_secs(300);
+
+/// An image in the build's engine.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// With the registry's host.
+    pub name: String,
+    pub tag: String,
+}
+
+/// Builds the image.
+pub async fn build(
+    builder: &BuildEngine,
+    config: &BuildConfig,
+    order: &BuildOrder,
+    (source, made): (&Source, &Made),
+    log: &mut BuildLog,
+) -> Result<Image, BuildFailure> {
+    let image = image(builder, order, &source.commit);
+    make_room(builder, config.limits.disk_bytes).await?;
+    upload(builder, source, made).await?;
+    give_secrets(builder, order).await?;
+    log.say(format!("Building {} ({})", image.tag, made.plan.stack)).await;
+    let command = Exec::new(argv(order, source, made, &image)).env("BUILDKIT_PROGRESS", "plain");
+    let running = builder.start_command(&command).await?;
+    let ended = follow(builder, running, config.limits.disk_bytes, log).await;
+    log.end().await;
+    let exit_code = match ended {
+        Ok(0) => return Ok(image),
+        Ok(code) => code,
+        Err(Ended::DiskFull) => return Err(too_much_disk(config)),
+        Err(Ended::Broken(e)) => {
+            tracing::warn!(error = %e, build.id = %order.build, "the build command broke off");
+            -1
+        }
+    };
+    let evidence = evidence(builder, exit_code, config.limits.memory_bytes).await?;
+    Err(classify(&evidence, &log.last()))
+}
+
+fn image(builder: &BuildEngine, order: &BuildOrder, commit: &str) -> Image {
+    let (commit, build) = (&commit[..commit.len().min(12)], order.build.0.as_simple().to_string());
+    let tag = format!("{commit}-{}", &build[build.len() - 8..]);
+    Image { name: format!("{}/{}", builder.registry, order.repository), tag }
+}
+
+fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<String> {
+    let created = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let labels = [
+        ("revision", source.commit.clone()),
+        ("source", order.git_url.clone()),
+        ("created", created.format(&Rfc3339).unwrap_or_default()),
+        ("version", image.tag.clone()),
+        ("title", order.slug.clone()),
+    ];
+    let mut argv: Vec<String> =
+        ["docker", "buildx", "build", "--progress=plain", "--provenance=false", "--file", DOCKERFILE]
+            .map(str::to_owned)
+            .into();
+    argv.push(format!("--tag={}:{}", image.name, image.tag));
+    argv.extend(labels.map(|(name, value)| format!("--label=org.opencontainers.image.{name}={value}")));
+    for variable in &order.variables {
+        argv.push(format!("--secret=id={0},src={SECRETS}/secrets/{0}", variable.name));
+        // A repository's own Dockerfile may declare an ARG for what is no secret.
+        if made.own && !variable.secret {
+            argv.push(format!("--build-arg={}={}", variable.name, variable.value.expose_secret()));
+        }
+    }
+    argv.push("--".to_owned());
+    argv.push(if made.context.is_empty() { SOURCE.to_owned() } else { format!("{SOURCE}/{}", made.context) });
+    argv
+}
+
+/// Packs the tree into a file beside it, and unpacks that in the container. Links go over as links.
+async fn upload(builder: &BuildEngine, source: &Source, made: &Made) -> Result<(), BuildFailure> {
+    let (from, tar) = (source.path.clone(), source.path.with_extension("tar"));
+    let to = tar.clone();
+    let pack = move || -> std::io::Result<()> {
+        let mut archive = tar::Builder::new(std::io::BufWriter::new(std::fs::File::create(&to)?));
+        archive.follow_symlinks(false);
+        archive.mode(tar::HeaderMode::Deterministic);
+        archive.append_dir_all(SOURCE.trim_start_matches('/'), &from)?;
+        archive.into_inner()?.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()
+    };
+    tokio::task::spawn_blocking(pack).await.map_err(std::io::Error::other).and_then(|r| r).map_err(unusable)?;
+    builder.put_tar("/", &tar).await?;
+    let mut files = Archive::new()
+        .file(DOCKERFILE.trim_start_matches('/'), 0o644, made.plan.dockerfile.as_bytes())
+        .map_err(unavailable)?;
+    if let Some(ignore) = &made.dockerignore {
+        let name = format!("{}.dockerignore", DOCKERFILE.trim_start_matches('/'));
+        files = files.file(name, 0o644, ignore.as_bytes()).map_err(unavailable)?;
+    }
+    builder.put("/", files).await
+}
+
+async fn give_secrets(builder: &BuildEngine, order: &BuildOrder) -> Result<(), BuildFailure> {
+    let mut files = Archive::new().directory("secrets", 0o700).map_err(unavailable)?;
+    for variable in &order.variables {
+        let value = variable.value.expose_secret().as_bytes();
+        files = files.file(format!("secrets/{}", variable.name), 0o600, value).map_err(unavailable)?;
+    }
+    builder.put_secret(files).await
+}
+
+enum Ended {
+    DiskFull,
+    Broken(DockerError),
+}
+
+/// Reads the command's lines to its end; returns its exit code.
+async fn follow(builder: &BuildEngine, mut running: Running, max_disk: u64, log: &mut BuildLog) -> Result<i64, Ended> {
+    let mut measure = interval_at(Instant::now() + MEASURE, MEASURE);
+    let reading = async {
+        loop {
+            // A quiet command must not keep lines back.
+            match timeout(FLUSH, running.next()).await {
+                Err(_) => log.tick().await,
+                Ok(Ok(Some(Piece::Out(bytes) | Piece::Err(bytes)))) => log.bytes(&bytes).await,
+                Ok(Ok(None)) => return running.exit_code().await.map_err(Ended::Broken),
+                Ok(Err(e)) => return Err(Ended::Broken(e)),
+            }
+        }
+    };
+    let watching = async {
+        loop {
+            measure.tick().await;
+            if disk_used(builder).await.is_some_and(|used| used > max_disk) {
+                return Err(Ended::DiskFull);
+            }
+        }
+    };
+    tokio::select! { ended = reading => ended, full = watching => full }
+}
+
+/// Bytes that the build's engine keeps on disk; `None` when that cannot be told now.
+async fn disk_used(builder: &BuildEngine) -> Option<u64> {
+    let du = Exec::new(["du", "--summarize", "--one-file-system", "--block-size=1", "/var/lib/docker"]);
+    // Files go while it looks, so its exit code says nothing.
+    let done = builder.run(&du, Duration::from_secs(60)).await.ok()?;
+    done.stdout_text().split_whitespace().next()?.parse().ok()
+}
+
+/// Before a build, a cache that takes more than half of the disk is made smaller.
+async fn make_room(builder: &BuildEngine, max_disk: u64) -> Result<(), BuildFailure> {
+    if disk_used(builder).await.is_none_or(|used| used < max_disk / 2) {
+        return Ok(());
+    }
+    let keep = format!("--keep-storage={}", max_disk / 4);
+    for argv in [&["docker", "image", "prune", "-af"][..], &["docker", "builder", "prune", "-af", &keep]] {
+        builder.run(&Exec::new(argv.iter().copied()), PRUNE).await?;
+    }
+    Ok(())
+}
+
+fn too_much_disk(config: &BuildConfig) -> BuildFailure {
+    BuildFailure::permanent(
+        FailureCode::DiskFull,
+        format!(
+            "The build used more disk than its {} MB. Copy less into the image, remove what is not needed in the step \
+             that made it, or use a smaller base image.",
+            config.limits.disk_bytes >> 20
+        ),
+    )
+}
+
+/// What can be found out about the end of the command.
+async fn evidence(builder: &BuildEngine, exit_code: i64, memory: u64) -> Result<Evidence, BuildFailure> {
+    let (running, killed) = builder.state().await?;
+    let mut evidence = Evidence {
+        exit_code,
+        engine_ended: !running,
+        killed_for_memory: killed,
+        memory_limit_hit: killed,
+        memory_bytes: memory,
+    };
+    if running {
+        // The second version of control groups counts kills, the first only how often the limit was met.
+        let events = read(builder, "/sys/fs/cgroup/memory.events").await;
+        evidence.killed_for_memory |= field(&events, "oom_kill").is_some_and(|n| n > 0);
+        let met = read(builder, "/sys/fs/cgroup/memory/memory.failcnt").await;
+        evidence.memory_limit_hit |= evidence.killed_for_memory || met.trim().parse::<u64>().is_ok_and(|n| n > 0);
+    }
+    Ok(evidence)
+}
+
+async fn read(builder: &BuildEngine, path: &str) -> String {
+    builder.run(&Exec::new(["cat", path]), SHORT).await.map(|o| o.stdout_text()).unwrap_or_default()
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_memory_events() {
+        let text = "low 0\noom 3\noom_kill 2\noom_group_kill 0";
+        assert_eq!(field(text, "oom_kill"), Some(2));
+        assert_eq!(field("", "oom_kill"), None);
+    }
+}

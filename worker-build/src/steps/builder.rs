@@ -1,0 +1,205 @@
+//! The engine of one build: a container of its own, with its own daemon and network, limited, thrown away afterwards.
+//!
+//! Invariants: a build's container holds exactly one client's cache, and a cache is in one container at a time: the
+//! container's name is the cache's name, and the outer engine gives a name once. Containers are removed by id, so that
+//! a late worker never removes its successor's. Absent: a cache that two clients share.
+
+use std::{collections::HashMap, time::Duration};
+
+use shared::{
+    docker::{Archive, ContainerSpec, DockerError, Engine, Exec, Limits, Mount, Network, Output, Running},
+    domain::{BuildId, ClientId},
+    worksource::{BuildFailure, BuildOrder, FailureCode},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    config::{BuildConfig, Registry},
+    engine::unavailable,
+    steps::work_dir::unusable,
+};
+
+/// Caches that one client can have; more builds of one client at a time wait.
+const SLOTS: usize = 8;
+const READY: Duration = Duration::from_secs(90);
+const READY_FILE: &str = "/run/builder-ready";
+/// Where secrets are, in memory.
+pub const SECRETS: &str = "/run/byop";
+
+const LABEL_BUILD: &str = "byop.build";
+const LABEL_ATTEMPT: &str = "byop.attempt";
+const LABEL_CLIENT: &str = "byop.client";
+
+/// What no build step reaches: this machine and its neighbours, metadata services, carrier networks, multicast.
+const DENIED: &[&str] = &[
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+];
+
+/// A running build engine.
+pub struct BuildEngine {
+    engine: Engine,
+    pub id: String,
+    pub registry: String,
+}
+
+impl BuildEngine {
+    /// Removes what earlier attempts of the build left, then starts an engine and waits for it.
+    pub async fn start(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<Self, BuildFailure> {
+        for (id, build, _) in Self::all(engine).await.map_err(unavailable)? {
+            if build == order.build {
+                engine.remove_container(&id).await.map_err(unavailable)?;
+            }
+        }
+        let id = create(engine, config, order).await?;
+        let files = files(&config.registry).await?;
+        engine.put(&id, "/", files).await.map_err(unavailable)?;
+        engine.start_container(&id).await.map_err(unavailable)?;
+        let started = Self { engine: engine.clone(), id, registry: config.registry.host.clone() };
+        started.wait_ready().await?;
+        Ok(started)
+    }
+
+    /// Every build's container: its id, build and attempt.
+    pub async fn all(engine: &Engine) -> Result<Vec<(String, BuildId, i64)>, DockerError> {
+        let found = engine.list_containers(&[LABEL_BUILD]).await?;
+        let read = |labels: &HashMap<String, String>| {
+            Some((labels.get(LABEL_BUILD)?.parse().ok()?, labels.get(LABEL_ATTEMPT)?.parse().ok()?))
+        };
+        Ok(found.into_iter().filter_map(|c| read(&c.labels).map(|(build, attempt)| (c.id, build, attempt))).collect())
+    }
+
+    /// Kills and removes the container of one attempt. Its cache stays.
+    pub async fn remove_attempt(engine: &Engine, build: BuildId, attempt: i64) -> Result<(), DockerError> {
+        for (id, of, at) in Self::all(engine).await? {
+            if of == build && at == attempt {
+                engine.remove_container(&id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_ready(&self) -> Result<(), BuildFailure> {
+        let late = Instant::now() + READY;
+        let look = Exec::new(["test", "-e", READY_FILE]);
+        while Instant::now() < late {
+            match self.engine.run(&self.id, &look, Duration::from_secs(10)).await {
+                Ok(done) if done.exit_code == 0 => return Ok(()),
+                Ok(_) => {}
+                Err(e) => {
+                    let state = self.engine.inspect_container(&self.id).await.map_err(unavailable)?;
+                    if !state.is_some_and(|s| s.running) {
+                        let log = self.engine.container_logs(&self.id, 5).await.unwrap_or_default();
+                        return Err(unavailable(format!("a build's engine ended at its start: {e}: {log}")));
+                    }
+                }
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        Err(unavailable("a build's engine did not get ready"))
+    }
+
+    /// Copies a tar file into a directory of the container.
+    pub async fn put_tar(&self, directory: &str, tar: &std::path::Path) -> Result<(), BuildFailure> {
+        self.engine.put_from_file(&self.id, directory, tar).await.map_err(unavailable)
+    }
+
+    pub async fn put(&self, directory: &str, archive: Archive) -> Result<(), BuildFailure> {
+        let tar = archive.into_bytes().map_err(unavailable)?;
+        self.engine.put(&self.id, directory, tar).await.map_err(unavailable)
+    }
+
+    /// Unpacks files into memory of the container, where no disk sees them.
+    pub async fn put_secret(&self, archive: Archive) -> Result<(), BuildFailure> {
+        let tar = archive.into_bytes().map_err(unavailable)?;
+        let unpack = Exec::new(["tar", "-x", "-f", "-", "-C", SECRETS]).stdin(tar);
+        let done = self.run(&unpack, Duration::from_secs(30)).await?;
+        if done.exit_code == 0 { Ok(()) } else { Err(unavailable(format!("unpacking: {}", done.stderr_text()))) }
+    }
+
+    pub async fn run(&self, exec: &Exec, limit: Duration) -> Result<Output, BuildFailure> {
+        self.engine.run(&self.id, exec, limit).await.map_err(unavailable)
+    }
+
+    pub async fn start_command(&self, exec: &Exec) -> Result<Running, BuildFailure> {
+        self.engine.start(&self.id, exec).await.map_err(unavailable)
+    }
+
+    /// Whether the container still runs, and whether the kernel killed in it for want of memory.
+    pub async fn state(&self) -> Result<(bool, bool), BuildFailure> {
+        let state = self.engine.inspect_container(&self.id).await.map_err(unavailable)?;
+        Ok(state.map_or((false, false), |s| (s.running, s.out_of_memory)))
+    }
+}
+
+/// The first of the client's caches that no container holds.
+async fn create(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<String, BuildFailure> {
+    for slot in 0..SLOTS {
+        let spec = spec(config, order, slot);
+        if let Some(id) = engine.create_new_container(&spec).await.map_err(unavailable)? {
+            return Ok(id);
+        }
+    }
+    Err(BuildFailure::transient(
+        FailureCode::EngineUnavailable,
+        format!("{SLOTS} builds of yours are running already. The build is tried again."),
+    ))
+}
+
+pub fn cache_name(client: ClientId, slot: usize) -> String {
+    format!("byop-cache-{}-{slot}", client.0.as_simple())
+}
+
+fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec {
+    let allowed: Vec<String> = config.allow_cidrs.iter().map(ToString::to_string).collect();
+    let labels = [
+        (LABEL_BUILD, order.build.to_string()),
+        (LABEL_ATTEMPT, order.attempt.to_string()),
+        (LABEL_CLIENT, order.client.to_string()),
+    ];
+    ContainerSpec {
+        name: format!("byop-build-{}-{slot}", order.client.0.as_simple()),
+        image: config.image.clone(),
+        hostname: Some("builder".to_owned()),
+        env: vec![("BYOP_DENY_CIDRS".to_owned(), DENIED.join(" ")), ("BYOP_ALLOW_CIDRS".to_owned(), allowed.join(" "))],
+        labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+        // A daemon inside needs it; build steps are unprivileged containers of that daemon.
+        privileged: true,
+        limits: Limits {
+            memory_bytes: Some(config.limits.memory_bytes),
+            milli_cpus: Some(config.limits.milli_cpus),
+            pids: Some(config.limits.pids),
+        },
+        mounts: vec![
+            Mount::Volume { name: cache_name(order.client, slot), at: "/var/lib/docker".to_owned() },
+            Mount::Tmpfs { at: SECRETS.to_owned(), options: "size=16m,mode=0700".to_owned() },
+        ],
+        network: Network::Bridge,
+        ..ContainerSpec::default()
+    }
+}
+
+/// The daemon's settings: where public images come from, and whose certificate the registry has.
+async fn files(registry: &Registry) -> Result<bytes::Bytes, BuildFailure> {
+    let daemon = serde_json::json!({
+        "registry-mirrors": registry.mirror.iter().collect::<Vec<_>>(),
+        "log-level": "warn",
+    });
+    let mut archive =
+        Archive::new().file("etc/docker/daemon.json", 0o644, daemon.to_string().as_bytes()).map_err(unavailable)?;
+    if let Some(path) = &registry.ca_file {
+        let ca = tokio::fs::read(path).await.map_err(unusable)?;
+        let at = format!("etc/docker/certs.d/{}/ca.crt", registry.host);
+        archive = archive.file(at, 0o644, &ca).map_err(unavailable)?;
+    }
+    archive.into_bytes().map_err(unavailable)
+}

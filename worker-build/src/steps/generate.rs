@@ -1,0 +1,126 @@
+//! From the source tree to what BuildKit gets: a Dockerfile beside the tree, and the directory that is the context.
+//!
+//! Invariant: nothing is written into the tree, and no link of it is followed. Absent: the decisions
+//! ([`shared::generate`] makes them).
+
+use shared::{
+    domain::{EnvName, HealthPath, Port, RelPath},
+    generate::{DockerfileMode, DockerfileSource, GenerateError, Recipe, SourceTree, Wishes, recipe},
+    worksource::{BuildFailure, BuildOrder, BuildPlan, FailureCode},
+};
+
+use super::{fetch::Source, work_dir::unusable};
+use crate::log::BuildLog;
+
+/// How the image is made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub plan: BuildPlan,
+    /// Below the tree's root.
+    pub context: String,
+    /// `None` leaves the context's own `.dockerignore` in force.
+    pub dockerignore: Option<String>,
+    /// Whether the Dockerfile is the repository's own.
+    pub own: bool,
+}
+
+/// Decides how the tree is built.
+pub async fn generate(order: &BuildOrder, source: &Source, log: &mut BuildLog) -> Result<Made, BuildFailure> {
+    let wishes = wishes(order)?;
+    let root = source.path.clone();
+    let decide = move || -> Result<(Recipe, SourceTree), BuildFailure> {
+        let tree = SourceTree::open(&root).map_err(|e| unusable(std::io::Error::other(e)))?;
+        Ok((recipe(&tree, &wishes).map_err(|e| explain(&e))?, tree))
+    };
+    let decided = tokio::task::spawn_blocking(decide).await.map_err(|e| unusable(std::io::Error::other(e)))?;
+    let (recipe, tree) = decided?;
+    for line in &recipe.explanation {
+        log.say(line).await;
+    }
+    made(order, recipe, &tree)
+}
+
+fn wishes(order: &BuildOrder) -> Result<Wishes, BuildFailure> {
+    Ok(Wishes {
+        base_directory: setting("base directory", &order.base_directory)?,
+        dockerfile_path: order.dockerfile_path.as_deref().map(|p| setting("Dockerfile path", p)).transpose()?,
+        mode: if order.always_generate { DockerfileMode::Generate } else { DockerfileMode::Auto },
+        port: order.port.map(|p| setting::<Port>("port", &p.to_string())).transpose()?,
+        health_path: order.health_path.as_deref().map(|p| setting::<HealthPath>("health path", p)).transpose()?,
+        image_prefix: None,
+        build_secrets: order
+            .variables
+            .iter()
+            .map(|v| setting::<EnvName>("variable name", &v.name))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn setting<T: std::str::FromStr>(what: &str, value: &str) -> Result<T, BuildFailure> {
+    let refused =
+        |_| BuildFailure::permanent(FailureCode::Internal, format!("The app's {what} {value:?} is not valid."));
+    value.parse().map_err(refused)
+}
+
+fn made(order: &BuildOrder, recipe: Recipe, tree: &SourceTree) -> Result<Made, BuildFailure> {
+    let (dockerfile, dockerignore, own) = match recipe.dockerfile {
+        DockerfileSource::Generated { dockerfile, dockerignore } => (dockerfile, Some(dockerignore), false),
+        DockerfileSource::Own { path } => {
+            let context = tree.below(&recipe.context);
+            let text = context.text(path.as_str()).ok_or_else(|| {
+                BuildFailure::permanent(FailureCode::BadDockerfile, format!("The Dockerfile {path} cannot be read."))
+            })?;
+            // BuildKit looks for this one beside the Dockerfile, and the Dockerfile is given to it from elsewhere.
+            let ignore = context.text(&format!("{path}.dockerignore"));
+            (without_frontend(&text), ignore, true)
+        }
+    };
+    let plan = BuildPlan {
+        stack: recipe.stack.to_owned(),
+        dockerfile,
+        port: Some(order.port.unwrap_or(recipe.port.get())),
+        health_path: Some(recipe.health_path.as_str().to_owned()),
+    };
+    Ok(Made { plan, context: RelPath::as_str(&recipe.context).to_owned(), dockerignore, own })
+}
+
+/// A `# syntax=` line makes BuildKit fetch and run another frontend, from wherever the line says. The engine's own one
+/// is used; the line stays as a comment so that line numbers are those of the repository.
+fn without_frontend(dockerfile: &str) -> String {
+    let mut directives = true;
+    let mut text = String::with_capacity(dockerfile.len());
+    for line in dockerfile.split_inclusive('\n') {
+        let bare = line.trim_start_matches('\u{feff}').trim();
+        let comment = bare.strip_prefix("//").or(bare.strip_prefix('#'));
+        directives &= comment.is_some();
+        let name = comment.and_then(|c| c.split_once('=')).map(|(name, _)| name.trim());
+        if directives && name.is_some_and(|n| n.eq_ignore_ascii_case("syntax")) {
+            text.push_str("# (the engine's own frontend is used)\n");
+        } else {
+            text.push_str(line);
+        }
+    }
+    text
+}
+
+fn explain(e: &GenerateError) -> BuildFailure {
+    let code = match e {
+        GenerateError::NoDockerfile(_) | GenerateError::BadDockerfile { .. } => FailureCode::BadDockerfile,
+        GenerateError::Template(_) => FailureCode::Internal,
+        _ => FailureCode::NotDetected,
+    };
+    BuildFailure::permanent(code, e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_frontends_are_left_out() {
+        let text = without_frontend("# escape=`\n# syntax=evil/frontend:1\nFROM a\n# syntax=b\n");
+        assert_eq!(text, "# escape=`\n# (the engine's own frontend is used)\nFROM a\n# syntax=b\n");
+        assert_eq!(without_frontend("#SYNTAX = x\r\nFROM a"), "# (the engine's own frontend is used)\nFROM a");
+        assert_eq!(without_frontend("FROM a\n"), "FROM a\n");
+    }
+}

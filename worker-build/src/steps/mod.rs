@@ -1,0 +1,9 @@
+//! The steps of a build, in order. Each is safe to repeat by a later attempt.
+
+pub mod build;
+pub mod builder;
+pub mod classify;
+pub mod fetch;
+pub mod generate;
+pub mod push;
+pub mod work_dir;

@@ -1,0 +1,8 @@
+//! Builds with a real engine: what a worker does with an order, from Git to the registry.
+//!
+//! They need the local environment (`BYOP_TEST_ENV_FILE`); without it each says that it was skipped.
+
+mod builds;
+mod environment;
+mod forge;
+mod report;
