@@ -1,10 +1,4 @@
-//! The provisioning worker: makes servers, prepares them, and removes them.
-
-mod failure;
-mod log;
-mod run;
-mod settings;
-mod steps;
+//! The process: reads its settings, opens the database, works until it is told to stop.
 
 use std::sync::Arc;
 
@@ -15,18 +9,19 @@ use shared::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use worker_provision::{ProvisionWorker, Settings};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     telemetry::init();
     // Two TLS implementations may be linked; which one counts is said once.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = settings::Settings::from_env()?;
+    let settings = Settings::from_env()?;
     let config = WorkerConfig::from_env(JobKind::Provision)?;
     let db = Db::open(&settings.database_url).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(stop_on_signal(shutdown.clone()));
-    let worker = run::ProvisionWorker::new(db.clone(), settings);
+    let worker = ProvisionWorker::new(db.clone(), settings);
     work(db, config, Arc::new(worker), shutdown).await?;
     Ok(())
 }
@@ -38,6 +33,3 @@ async fn stop_on_signal(shutdown: CancellationToken) {
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
     shutdown.cancel();
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use shared::{
-    domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
     docker::Engine,
+    domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
     providers::LocalSettings,
     queue::{self, Handler, Job, JobError, JobKind, Lease, NewJob},
     secrets::MasterKey,
@@ -178,7 +178,10 @@ async fn a_second_attempt_finds_the_first_ones_work() {
     let again = world.lease(id, 2).await;
     worker.run(&again).await.unwrap();
     assert_eq!(world.load(id).await.status, ServerStatus::Ready);
-    assert!(matches!(worker.run(&Lease::detached(Job { attempt: 1, ..again.job.clone() }).0).await, Err(JobError::Stopped)));
+    assert!(matches!(
+        worker.run(&Lease::detached(Job { attempt: 1, ..again.job.clone() }).0).await,
+        Err(JobError::Stopped)
+    ));
     world.delete(&worker, id).await;
 }
 

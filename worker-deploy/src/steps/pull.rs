@@ -57,13 +57,7 @@ async fn present(session: &Session, release: &Release) -> Result<bool, Failure> 
 }
 
 /// Writes the password for Docker into memory-backed `/run`; it never stands in an argument.
-async fn log_in(
-    session: &Session,
-    db: &Db,
-    release: &Release,
-    registry: &str,
-    limit: Duration,
-) -> Result<(), Failure> {
+async fn log_in(session: &Session, db: &Db, release: &Release, registry: &str, limit: Duration) -> Result<(), Failure> {
     let subject = format!("server:{}", release.deployment.server);
     let new = NewGrant {
         client: release.deployment.client,

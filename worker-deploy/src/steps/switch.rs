@@ -33,7 +33,10 @@ pub async fn answers_outside(
         };
         if Instant::now() >= until {
             let domain = &release.deployment.traefik_domain;
-            let message = format!("https://{domain} does not show this release: {last}; does {domain} point to {}?", address.ip());
+            let message = format!(
+                "https://{domain} does not show this release: {last}; does {domain} point to {}?",
+                address.ip()
+            );
             return Err(Failure::permanent("not_reachable", message));
         }
         sleep(BETWEEN).await;
@@ -51,7 +54,8 @@ async fn outside_address(server: &Server) -> Result<SocketAddr, Failure> {
 
 /// A client that goes to this server whatever the DNS says, follows nothing and trusts public roots and ours.
 fn client(release: &Release, address: SocketAddr, verify_ca: Option<&[u8]>) -> Result<Client, Failure> {
-    let unusable = |e: reqwest::Error| Failure::permanent("tls_settings", format!("the outside check cannot start: {e}"));
+    let unusable =
+        |e: reqwest::Error| Failure::permanent("tls_settings", format!("the outside check cannot start: {e}"));
     let mut builder = Client::builder()
         .no_proxy()
         .redirect(Policy::none())

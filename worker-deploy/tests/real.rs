@@ -1,0 +1,423 @@
+//! Releases on a real server: registry, Traefik, ACME, the worker's own binary. Needs the local environment
+//! (`BYOP_TEST_ENV_FILE`).
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use shared::{
+    domain::{
+        AppId, ClientId, CustomerId, DeploymentId, ServerId,
+        status::{DeploymentStatus as Status, ServerStatus},
+    },
+    providers::LocalSettings,
+    queue::{self, Handler, Job, JobKind, Lease, NewJob},
+    secrets::{MasterKey, Place},
+    ssh::{Exec, Session, Target},
+    store::{Db, deployments, log_segments, servers, sql},
+};
+use worker_provision::{ProvisionWorker, ServerSettings};
+
+const KEY: [u8; 32] = [3; 32];
+
+fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
+}
+
+/// A registry without accounts: pushes go to loopback, where engines accept plain HTTP, pulls to the gateway by TLS.
+struct Registry {
+    running: Vec<Child>,
+    push: String,
+    pull: String,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn free_port(host: &str) -> u16 {
+    std::net::TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn registry(dir: &Path) -> Registry {
+    let (gateway, certs) = (env("BYOP_GATEWAY"), format!("{}/certs", env("BYOP_STATE")));
+    let tls = format!("tls: {{certificate: {certs}/cert.pem, key: {certs}/key.pem}}");
+    let mut running = Vec::new();
+    let mut serve = |host: &str, tls: &str| {
+        let address = format!("{host}:{}", free_port(host));
+        let text = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}/blobs}}}}\n\
+             http:\n  addr: {address}\n  {tls}\n",
+            dir.display()
+        );
+        let file = dir.join(format!("{host}.yml"));
+        std::fs::write(&file, text).unwrap();
+        let child = Command::new("docker-registry").arg("serve").arg(file).stderr(Stdio::null()).spawn().unwrap();
+        running.push(child);
+        address
+    };
+    let (push, pull) = (serve("127.0.0.1", ""), serve(&gateway, &tls));
+    Registry { running, push, pull }
+}
+
+/// Runs `docker` against the environment's engine.
+fn docker(args: &[&str]) -> String {
+    let out = Command::new("docker").args(args).output().unwrap();
+    assert!(out.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
+const SERVER_JS: &str = r#"const http = require('http');
+if (process.env.BROKEN) { console.log('cannot start: ' + process.env.BROKEN); process.exit(3); }
+http.createServer((q, r) => { r.end(process.env.WORD + ' ' + process.env.RELEASE); })
+  .listen(process.env.PORT, '0.0.0.0', () => console.log('listening'));
+process.on('SIGTERM', () => process.exit(0));
+"#;
+
+/// Builds and pushes an image that differs by `release`; returns its digest.
+fn image(registry: &Registry, dir: &Path, repository: &str, release: &str) -> String {
+    let context = dir.join(format!("context-{release}"));
+    std::fs::create_dir_all(&context).unwrap();
+    std::fs::write(context.join("server.js"), SERVER_JS).unwrap();
+    let file = format!("FROM node:22-slim\nENV RELEASE={release}\nCOPY server.js /\nCMD [\"node\", \"/server.js\"]\n");
+    std::fs::write(context.join("Dockerfile"), file).unwrap();
+    let name = format!("{}/{repository}:{release}", registry.push);
+    docker(&["build", "-q", "-t", &name, context.to_str().unwrap()]);
+    docker(&["push", "-q", &name]);
+    let digests = docker(&["image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}", &name]);
+    docker(&["image", "rm", &name]);
+    let own = digests.lines().find(|d| d.starts_with(&registry.push)).unwrap().to_owned();
+    own.split_once('@').unwrap().1.to_owned()
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    url: String,
+    db: Db,
+    client: ClientId,
+    customer: CustomerId,
+    app: AppId,
+    server: ServerId,
+    registry: Registry,
+    provisioner: ProvisionWorker,
+    domain: String,
+}
+
+async fn world(test: &str) -> Option<World> {
+    if std::env::var("BYOP_TEST_ENV_FILE").is_err() {
+        println!("SKIPPED {test}: BYOP_TEST_ENV_FILE is not set");
+        return None;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry(dir.path());
+    let url = format!("sqlite:{}", dir.path().join("db").display());
+    let db = Db::open(&url).await.unwrap();
+    let (client, customer, app, server) = (ClientId::new(), CustomerId::new(), AppId::new(), ServerId::new());
+    for (text, ids) in [
+        ("insert into clients (id, name, created_at) values ($1, 'c', 0)", vec![client.to_string()]),
+        (
+            "insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)",
+            vec![customer.to_string(), client.to_string()],
+        ),
+        (
+            "insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
+             values ($1, $2, 'a', 'g', 'b', 0, 0)",
+            vec![app.to_string(), client.to_string()],
+        ),
+    ] {
+        ids.into_iter().fold(sql(text), |s, id| s.text(id)).execute(&db).await.unwrap();
+    }
+    let settings = worker_provision::Settings {
+        database_url: url.clone(),
+        master_key: MasterKey::new(&KEY).unwrap(),
+        local: LocalSettings::from_env().unwrap(),
+        server: ServerSettings { registry: registry.pull.clone(), ..ServerSettings::from_env().unwrap() },
+        boot_limit: Duration::from_secs(60),
+    };
+    let provisioner = ProvisionWorker::new(db.clone(), settings);
+    let domain = format!("t{}.app.test", &app.0.simple().to_string()[20..]);
+    let world = World { dir, url, db, client, customer, app, server, registry, provisioner, domain };
+    world.provision().await;
+    Some(world)
+}
+
+impl World {
+    async fn provision(&self) {
+        let new = servers::NewServer {
+            id: self.server,
+            client: self.client,
+            customer: self.customer,
+            provider: "local".into(),
+            spec: "{}".into(),
+            address: None,
+            ssh_port: 22,
+            ssh_user: "root".into(),
+            host_public_key: None,
+            login_public_key: None,
+            login_private_key_sealed: None,
+        };
+        let mut tx = self.db.begin().await.unwrap();
+        servers::insert(&mut tx, &self.db, &new).await.unwrap();
+        tx.commit().await.unwrap();
+        self.provisioner.run(&self.claimed(JobKind::Provision).await).await.unwrap();
+        let server = self.server().await;
+        assert_eq!(server.status, ServerStatus::Ready);
+        let body = serde_json::json!({ "host": self.domain, "addresses": [server.address] });
+        let dns = format!("{}/add-a", env("BYOP_TEST_DNS"));
+        reqwest::Client::builder().no_proxy().build().unwrap().post(dns).body(body.to_string()).send().await.unwrap();
+    }
+
+    /// A job on the server that counts as claimed by us.
+    async fn claimed(&self, kind: JobKind) -> Lease {
+        let new = NewJob::new(kind, self.server, self.client);
+        let mut tx = self.db.begin().await.unwrap();
+        let id = queue::enqueue(&mut tx, &self.db, &new).await.unwrap().id();
+        tx.commit().await.unwrap();
+        sql("update jobs set state = 'running', attempt = 1, lease_owner = 't', lease_until = $1 where id = $2")
+            .int(i64::MAX / 2)
+            .text(id)
+            .execute(&self.db)
+            .await
+            .unwrap();
+        let (client, subject, timeout) = (self.client, self.server.0, new.timeout);
+        Lease::detached(Job { id, kind, subject, client, attempt: 1, max_attempts: 3, timeout }).0
+    }
+
+    async fn server(&self) -> servers::Server {
+        servers::load_unfenced(&self.db, self.server).await.unwrap().unwrap()
+    }
+
+    fn repository(&self) -> String {
+        format!("{}/{}", self.client.0.simple(), self.app.0.simple())
+    }
+
+    fn image(&self, release: &str) -> String {
+        image(&self.registry, self.dir.path(), &self.repository(), release)
+    }
+
+    async fn deployment(&self, digest: &str, env: serde_json::Value) -> DeploymentId {
+        let id = DeploymentId::new();
+        let row = id.to_string();
+        let place = Place { client: self.client, field: deployments::ENV_FIELD, row: &row };
+        let sealed = MasterKey::new(&KEY).unwrap().seal(place, env.to_string().as_bytes()).unwrap();
+        let mut tx = self.db.begin().await.unwrap();
+        let sequence = deployments::next_sequence(&mut tx, self.client, self.server, self.app).await.unwrap();
+        let new = deployments::NewDeployment {
+            id,
+            client: self.client,
+            app: self.app,
+            customer: self.customer,
+            server: self.server,
+            build: None,
+            sequence,
+            image_repository: self.repository(),
+            image_tag: Some("t".into()),
+            image_digest: digest.to_owned(),
+            port: 3000,
+            health_path: "/".into(),
+            domain: self.domain.clone(),
+            env_sealed: sealed,
+        };
+        deployments::insert(&mut tx, &self.db, &new).await.unwrap();
+        queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    async fn delete(&self, id: DeploymentId) {
+        let mut tx = self.db.begin().await.unwrap();
+        assert!(deployments::request_delete(&mut tx, &self.db, self.client, id).await.unwrap());
+        queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn get(&self, id: DeploymentId) -> deployments::Deployment {
+        deployments::get(&self.db, self.client, id).await.unwrap().unwrap()
+    }
+
+    async fn log(&self, id: DeploymentId) -> String {
+        let segments = log_segments::list_after(&self.db, self.client, id, 0, 1000).await.unwrap();
+        segments.into_iter().map(|s| s.text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The worker's own binary on the same database.
+    fn worker(&self, crash_at: Option<&str>) -> Worker {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker-deploy"));
+        command
+            .env("BYOP_DATABASE_URL", &self.url)
+            .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
+            .env("BYOP_REGISTRY", &self.registry.pull)
+            .env("BYOP_LEASE_S", "1")
+            .env("BYOP_RELEASE_DRAIN_S", "0")
+            .env("BYOP_HEALTH_TIMEOUT_S", "30")
+            .env("BYOP_LOG_FORMAT", "text")
+            .stderr(
+                std::fs::File::options().create(true).append(true).open(self.dir.path().join("worker.log")).unwrap(),
+            );
+        if let Some(place) = crash_at {
+            command.env("BYOP_CRASH_AT", place);
+        }
+        Worker(command.spawn().unwrap())
+    }
+
+    async fn settled(&self, id: DeploymentId, wanted: Status) {
+        let until = Instant::now() + Duration::from_secs(120);
+        loop {
+            let d = self.get(id).await;
+            let jobs = sql("select count(*) as n from jobs where subject_id = $1 and state in ('queued', 'running')");
+            let open = jobs.text(id).fetch_one(&self.db, |r| r.int("n")).await.unwrap();
+            if d.status == wanted && open == 0 {
+                return;
+            }
+            let log = std::fs::read_to_string(self.dir.path().join("worker.log")).unwrap_or_default();
+            assert!(
+                Instant::now() < until && (open > 0 || d.status == wanted),
+                "{} is {}, not {wanted}: {:?}\n{}\n{log}",
+                id,
+                d.status,
+                d.error_message,
+                self.log(id).await
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What a visitor sees, with the certificate verified.
+    async fn visit(&self) -> (String, String) {
+        let ip = self.server().await.address.unwrap();
+        let pem = std::fs::read(env("BYOP_VERIFY_CA_FILE")).unwrap();
+        let roots = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only(roots)
+            .resolve(&self.domain, format!("{ip}:443").parse().unwrap())
+            .timeout(Duration::from_secs(10))
+            .build()
+            .unwrap();
+        let answer = client.get(format!("https://{}/", self.domain)).send().await.unwrap();
+        let release = answer.headers()["x-byop-release"].to_str().unwrap().to_owned();
+        (answer.text().await.unwrap(), release)
+    }
+
+    async fn session(&self) -> Session {
+        let server = self.server().await;
+        let target = Target {
+            host: server.address.clone().unwrap(),
+            port: 22,
+            user: "root".into(),
+            host_key: server.host_public_key.clone().unwrap(),
+            login_key: server.login_key(&MasterKey::new(&KEY).unwrap()).unwrap(),
+        };
+        Session::connect(&target, Duration::from_secs(10)).await.unwrap()
+    }
+
+    /// The compose projects of releases on the server.
+    async fn projects(&self) -> Vec<String> {
+        let argv = ["docker", "ps", "-a", "--filter", "label=byop.app", "--format", "{{.Label \"byop.deployment\"}}"];
+        let text = self.session().await.run(&argv, Exec::default()).await.unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    async fn assert_no_password_left(&self) {
+        let argv = [
+            "sh",
+            "-c",
+            "find / -xdev -name config.json -path '*byop*'; find /run/byop /root/.docker -name config.json 2>/dev/null; true",
+        ];
+        assert_eq!(self.session().await.run(&argv, Exec::default()).await.unwrap(), "");
+    }
+
+    async fn tear_down(self) {
+        let mut tx = self.db.begin().await.unwrap();
+        servers::request_delete(&mut tx, &self.db, self.client, self.server).await.unwrap();
+        tx.commit().await.unwrap();
+        self.provisioner.run(&self.claimed(JobKind::Provision).await).await.unwrap();
+        assert_eq!(self.server().await.status, ServerStatus::Deleted);
+    }
+}
+
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn hello() -> serde_json::Value {
+    serde_json::json!({ "WORD": "hello $HOME \"quoted\"" })
+}
+
+#[tokio::test]
+async fn releases_follow_each_other_and_leave_nothing() {
+    let Some(world) = world("releases").await else { return };
+    let (one, two) = (world.image("one"), world.image("two"));
+    let _worker = world.worker(None);
+    let started = Instant::now();
+    let first = world.deployment(&one, hello()).await;
+    world.settled(first, Status::Live).await;
+    println!("first release live after {:?}", started.elapsed());
+    assert_eq!(world.visit().await, ("hello $HOME \"quoted\" one".into(), first.to_string()));
+    world.assert_no_password_left().await;
+
+    // A release that does not start leaves the one that runs alone, and says why without telling the secret.
+    let broken = world.deployment(&two, serde_json::json!({ "BROKEN": "hunter2hunter2" })).await;
+    world.settled(broken, Status::Failed).await;
+    let message = world.get(broken).await.error_message.unwrap();
+    assert!(message.contains("cannot start: [secret]") && !message.contains("hunter2"), "{message}");
+    assert!(world.log(broken).await.contains("cannot start: [secret]"));
+    assert_eq!(world.visit().await.1, first.to_string());
+    assert_eq!(world.projects().await, [first.to_string()]);
+
+    let started = Instant::now();
+    let second = world.deployment(&two, hello()).await;
+    world.settled(second, Status::Live).await;
+    println!("second release live after {:?}", started.elapsed());
+    assert_eq!(world.visit().await, ("hello $HOME \"quoted\" two".into(), second.to_string()));
+    assert_eq!(world.projects().await, [second.to_string()]);
+    assert_eq!(world.get(first).await.status, Status::Superseded);
+    let live = world.get(second).await;
+    assert!(live.deployed_at.is_some() && live.vps_ip.is_some() && live.vps_id.is_some());
+
+    for id in [first, broken, second] {
+        world.delete(id).await;
+        world.settled(id, Status::Deleted).await;
+    }
+    assert_eq!(world.projects().await, Vec::<String>::new());
+    let left = world.session().await.run(&["ls", "-A", "/opt/byop/apps"], Exec::default()).await.unwrap();
+    assert_eq!(left, "");
+    world.tear_down().await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
+    let Some(world) = world("crash at every step").await else { return };
+    let digest = world.image("crash");
+    for step in ["preparing", "pulling", "starting", "verifying", "switching", "live", "retiring"] {
+        for side in ["before", "after"] {
+            let place = format!("{step}.{side}");
+            let id = world.deployment(&digest, hello()).await;
+            let mut dying = world.worker(Some(&place));
+            let end = tokio::task::spawn_blocking(move || dying.0.wait().unwrap()).await.unwrap();
+            assert!(!end.success(), "{place}: the worker did not die");
+            let worker = world.worker(None);
+            world.settled(id, Status::Live).await;
+            drop(worker);
+            assert_eq!(world.visit().await.1, id.to_string(), "{place}");
+            assert_eq!(world.projects().await, [id.to_string()], "{place}");
+        }
+    }
+    world.assert_no_password_left().await;
+    world.tear_down().await;
+}

@@ -1,0 +1,13 @@
+//! The provisioning worker: makes servers, prepares them, and removes them.
+
+mod failure;
+mod log;
+mod run;
+mod settings;
+mod steps;
+
+pub use run::ProvisionWorker;
+pub use settings::{ServerSettings, Settings};
+
+#[cfg(test)]
+mod tests;
