@@ -239,11 +239,12 @@ fn missing() -> Problem {
     Problem::not_found("deployment")
 }
 
-/// Puts a job for the deployment into the queue and shows what is stored then. Jobs on one server never run at the
-/// same time.
+/// Puts a job for the deployment into the queue and shows what is stored then. Jobs of one app on one server never run
+/// at the same time.
 pub async fn work_on(app: &App, tx: &mut Tx, caller: &Caller, on: &Deployment) -> Result<Deployment, Problem> {
-    let job =
-        NewJob { exclusive_key: Some(on.server.to_string()), ..NewJob::new(JobKind::Deploy, on.id, caller.client) };
+    // Not the key of the server's own jobs: a deployment waits for its server, which must then be able to get ready.
+    let exclusive_key = Some(format!("deploy:{}:{}", on.server, on.app));
+    let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Deploy, on.id, caller.client) };
     let job = enqueue(tx, &app.db, &job).await?.id();
     deployments::set_job(tx, caller.client, on.id, job).await?;
     deployments::get(tx, caller.client, on.id).await?.ok_or_else(Problem::internal)
