@@ -17,6 +17,12 @@ answers() {
   [ -S "$1" ] && [ "$(curl -s -m 2 --unix-socket "$1" http://engine/_ping)" = OK ]
 }
 
+# Said before anything is downloaded.
+check_engine() {
+  choose_engine
+  [ -z "$OWN_ENGINE" ] || { need_root && refuse_second_engine; }
+}
+
 # Decides once which engine is meant; the choice is kept until `down`.
 choose_engine() {
   local file=$BYOP_STATE/engine/host
@@ -58,6 +64,7 @@ engine_config() {
   "bridge": "$BRIDGE",
   "mtu": $MTU,
   "cgroup-parent": "/$TAG",
+  "exec-opts": ["native.cgroupdriver=cgroupfs"],
   "storage-driver": "overlay2",
   "shutdown-timeout": 2,
   "log-driver": "json-file",
@@ -89,13 +96,12 @@ make_bridge() {
 own_engine_up() {
   GATEWAY=$BYOP_NET.1
   running dockerd && answers "$OWN_SOCKET" && return 0
-  need_root
-  refuse_second_engine
   stop dockerd
   mkdir -p "$BYOP_STATE/engine/etc-docker" /etc/docker
   # Pid files in exec-root hold pids of the last namespace; a new daemon would trust them.
   rm -rf "$BYOP_STATE/engine/exec" "$BYOP_STATE/engine/dockerd.pid" "$OWN_SOCKET"
   remember_network
+  echo "$BYOP_NET" | write_file "$NET_FILE"
   make_bridge
   engine_config
   # shellcheck disable=SC2016  # the inner shell expands its own arguments
@@ -198,7 +204,8 @@ remove_cgroups() {
 engine_down() {
   choose_engine
   [ ! -x "$(command -v docker)" ] || remove_containers
-  if [ -n "$OWN_ENGINE" ]; then
+  # Without the record nothing was made, and what has our names is another environment's.
+  if [ -n "$OWN_ENGINE" ] && [ -s "$NET_FILE" ]; then
     own_engine_stop
     ! command -v iptables >/dev/null || remove_rules
     [ ! -d "/sys/class/net/$BRIDGE" ] || ip link del "$BRIDGE"
@@ -208,3 +215,5 @@ engine_down() {
   fi
   rm -f "$BYOP_STATE/engine/host"
 }
+
+forget_network() { rm -f "$NET_FILE"; }

@@ -8,6 +8,8 @@
 #   env.sh registry start|stop|collect
 #   env.sh dns add NAME IP | dns remove NAME
 #
+# `registry start` needs the API's certificate, so it comes after `api init`.
+#
 # Settings: BYOP_STATE (state), BYOP_CACHE (downloads), BYOP_NET (first three numbers of the
 # network, default 172.31.77), DOCKER_HOST (use that engine), BYOP_DATA_DIR, BYOP_API_URL.
 set -euo pipefail
@@ -48,6 +50,7 @@ up() {
   require_debian
   mkdir -p "$BYOP_STATE"/{pid,log} "$BYOP_CACHE"
   require_commands
+  check_engine
   rm -f "$BYOP_STATE/hub"
   find_hub
   fetch_bases
@@ -99,7 +102,7 @@ leftovers() {
   local pid
   for pid in $(marked_pids); do echo "process $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"; done
   awk -v state="$BYOP_STATE/" 'index($5, state) == 1 {print "mount " $5}' /proc/self/mountinfo
-  [ -n "$OWN_ENGINE" ] || return 0
+  [ -n "$OWN_ENGINE" ] && [ -s "$NET_FILE" ] || return 0
   [ ! -d "/sys/class/net/$BRIDGE" ] || echo "interface $BRIDGE"
   ! command -v iptables >/dev/null || iptables-save 2>/dev/null | grep -F "$BRIDGE" | sed 's/^/rule /' || true
 }
@@ -114,11 +117,13 @@ down() {
       leftovers >&2
       die "something is left of the environment, see above"
     }
+    forget_network
     rm -rf "$BYOP_STATE/pid" "$BYOP_STATE/images-ok" "$ENV_FILE"
     [ "${1:-}" != --purge ] || rm -rf "$BYOP_STATE" "$BYOP_STATE.lock"
   fi
   step "environment down"
 }
+# shellcheck disable=SC2317  # called through wait_until
 nothing_left() { [ -z "$(leftovers)" ]; }
 
 # One command at a time changes an environment. A service must not inherit the lock.

@@ -114,7 +114,9 @@ PidFile none
 EOF
 }
 
-# The state folder may lie where only root can look; the account sees it at /srv.
+# The state folder may lie where only root can look; the account sees it at /srv. sshd
+# overwrites its environment, and our mark with it: the marked process is the one that holds
+# its pid namespace, and with it all sessions end.
 start_ssh() {
   ! running git-ssh || return 0
   require sshd openssh-server
@@ -125,7 +127,7 @@ start_ssh() {
   sshd_config
   mkdir -p /run/sshd
   # shellcheck disable=SC2016  # the inner shell expands its own arguments
-  spawn git-ssh unshare --mount -- sh -c 'mount --bind "$1" /srv && exec "$2" -D -e -f "$3"' \
+  spawn git-ssh unshare --mount --pid --fork --kill-child --mount-proc -- sh -c 'mount --bind "$1" /srv && exec "$2" -D -e -f "$3"' \
     sh "$GIT" "$(command -v sshd)" "$GIT/sshd_config"
   wait_until 10 ssh-keyscan -p "$GIT_SSH_PORT" -t ed25519 "$GATEWAY" || die "sshd did not start, see $(log_file git-ssh)"
 }
@@ -150,7 +152,7 @@ start() {
 
 stop_all() {
   stop git-http 3
-  stop git-ssh 3
+  stop git-ssh 3 KILL
   if [ -e "$GIT/made-account" ]; then
     userdel git 2>/dev/null || true
     rm -f "$GIT/made-account"

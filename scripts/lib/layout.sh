@@ -5,6 +5,10 @@
 : "${HOME:?HOME is not set}"
 BYOP_STATE=${BYOP_STATE:-$HOME/.cache/byop-engine/env}
 BYOP_CACHE=${BYOP_CACHE:-$HOME/.cache/byop-engine/downloads}
+
+# What an environment was made with stays with it until `down`, whatever is asked later.
+NET_FILE=$BYOP_STATE/engine/net
+if [ -s "$NET_FILE" ]; then BYOP_NET=$(<"$NET_FILE"); fi
 BYOP_NET=${BYOP_NET:-172.31.77}
 
 [[ $BYOP_STATE = /* && $BYOP_STATE != *[[:space:]]* ]] || {
