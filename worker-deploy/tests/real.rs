@@ -143,6 +143,7 @@ async fn world(test: &str) -> Option<World> {
         local: LocalSettings::from_env().unwrap(),
         server: ServerSettings { registry: registry.pull.clone(), ..ServerSettings::from_env().unwrap() },
         boot_limit: Duration::from_secs(60),
+        login_limit: Duration::ZERO,
     };
     let provisioner = ProvisionWorker::new(db.clone(), settings);
     let domain = format!("t{}.app.test", &app.0.simple().to_string()[20..]);

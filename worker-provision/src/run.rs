@@ -1,5 +1,7 @@
 //! The story of a server's job: make it, or remove it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use shared::{
     domain::{ServerId, status::ServerStatus as Status},
@@ -151,8 +153,7 @@ impl Attempt<'_> {
         self.reach(&server, Status::Creating).await?;
         let server = self.create(server).await?;
         self.reach(&server, Status::Booting).await?;
-        self.log.write("waiting for the server to answer").await;
-        let session = steps::wait_for_ssh(master, &server, self.worker.settings.boot_limit).await?;
+        let session = self.first_contact(&server).await?;
         self.reach(&server, Status::Bootstrapping).await?;
         self.prepare(&server, session).await
     }
@@ -166,12 +167,24 @@ impl Attempt<'_> {
         let address = loop {
             match self.provider.address(&wanted).await? {
                 Some(address) => break address,
-                None if Instant::now() < until => sleep(std::time::Duration::from_millis(200)).await,
+                None if Instant::now() < until => sleep(Duration::from_millis(100)).await,
                 None => return Err(Failure::transient("no_address", "the server gets no address")),
             }
         };
         servers::set_address(db, self.fence, server.id, &address.host, i64::from(address.port)).await?;
         servers::load(db, self.fence, server.id).await?.ok_or(Failure::Stopped)
+    }
+
+    async fn first_contact(&self, server: &Server) -> Result<Session, Failure> {
+        let (settings, ours) = (&self.worker.settings, self.provider.owns_machine());
+        self.log.write("waiting for the server to let us in").await;
+        if let Some(key) = server.login_public_key.as_ref().filter(|_| !ours) {
+            let user = &server.ssh_user;
+            self.log.write(&format!("this line has to be in the authorized_keys of {user}: {key}")).await;
+        }
+        let login = if ours { Duration::ZERO } else { settings.login_limit };
+        let patience = steps::Patience { boot: settings.boot_limit, login };
+        steps::wait_for_ssh(&settings.master_key, server, patience).await
     }
 
     async fn prepare(&self, server: &Server, session: Session) -> Result<(), Failure> {
@@ -211,13 +224,22 @@ impl Attempt<'_> {
         }
         self.advance(server.id, Status::Deleting).await?;
         self.log.write("removing the server").await;
-        if !self.provider.owns_machine() && server.status != Status::Requested {
-            let session = steps::connect(&self.worker.settings.master_key, &server).await?;
-            let token = format!("{}.{}", self.fence.job, self.fence.attempt);
-            steps::detach(&session, &self.worker.settings.server.registry, token, &self.log).await?;
+        if !self.provider.owns_machine() {
+            self.detach(&server).await?;
         }
         self.provider.delete(server.id).await?;
         self.record_removal(server.id).await
+    }
+
+    /// Takes our things off a machine that stays. One that never became ready may never have let us in.
+    async fn detach(&self, server: &Server) -> Result<(), Failure> {
+        let session = match steps::connect(&self.worker.settings.master_key, server).await {
+            Ok(session) => session,
+            Err(_) if server.bootstrap_version.is_none() => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let token = format!("{}.{}", self.fence.job, self.fence.attempt);
+        steps::detach(&session, &self.worker.settings.server.registry, token, &self.log).await
     }
 
     async fn record_removal(&self, id: ServerId) -> Result<(), Failure> {

@@ -19,6 +19,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// How long a new server may take until it answers SSH.
     pub boot_limit: Duration,
+    /// How long a client may take to put our key onto a machine of its own.
+    pub login_limit: Duration,
 }
 
 /// What is put onto every server.
@@ -46,6 +48,7 @@ impl Settings {
             local: LocalSettings::from_env()?,
             server: ServerSettings::from_env()?,
             boot_limit: config::seconds("BYOP_BOOT_TIMEOUT_S", 300)?,
+            login_limit: config::seconds("BYOP_HOST_LOGIN_TIMEOUT_S", 900)?,
         })
     }
 }

@@ -50,6 +50,7 @@ async fn world(test: &str, image: &str) -> Option<World> {
         local: Some(local),
         server: ServerSettings::from_env().unwrap(),
         boot_limit: std::time::Duration::from_secs(60),
+        login_limit: std::time::Duration::ZERO,
     };
     Some(World { db, client, customer, settings, _dir: dir })
 }
