@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use poem::{Endpoint, EndpointExt, Route, Server, get, listener::TcpListener};
+use poem::{Endpoint, EndpointExt, Route, Server, get, listener::TcpAcceptor};
 use shared::store::{Db, DbError, api_keys, idempotency, registry_grants, sessions};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -78,16 +79,21 @@ impl App {
     }
 
     /// Serves until `stop` is done, then lets open requests end.
-    pub async fn serve(self: Arc<Self>, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
         let chores = tokio::spawn(self.clone().housekeeping());
-        let listener = TcpListener::bind(self.config.listen);
-        tracing::info!(listen = %self.config.listen, "serving");
+        tracing::info!(listen = %listener.local_addr()?, "serving");
+        let acceptor = TcpAcceptor::from_tokio(listener)?;
         let stopping = self.stopping.clone();
         let stop = async move {
             stop.await;
             stopping.cancel();
         };
-        let served = Server::new(listener).run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
+        let served =
+            Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
         chores.abort();
         self.db.close().await;
         served

@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use api::{App, Config, config::RegistryFiles, init, openapi};
 use shared::{config::required, store::Db};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -21,6 +22,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn serve() -> anyhow::Result<()> {
     let config = Config::from_env()?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("{} is not free", config.listen))?;
     let app = App::open(config).await?;
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -31,7 +33,7 @@ async fn serve() -> anyhow::Result<()> {
         }
         tracing::info!("stopping");
     };
-    app.serve(stop).await.context("the server cannot listen")
+    app.serve(listener, stop).await.context("the server ended")
 }
 
 async fn prepare() -> anyhow::Result<()> {

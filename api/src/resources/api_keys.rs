@@ -11,7 +11,7 @@ use shared::{
     store::api_keys::{self, ApiKey},
 };
 
-use super::names::display_name;
+use super::{Gone, names::display_name};
 use crate::{
     app::Here,
     auth::{Admin, KEY_PREFIX, Scope, Scopes},
@@ -38,6 +38,7 @@ struct NewApiKey {
 
 /// An API key, without its secret.
 #[derive(Object)]
+#[oai(rename = "ApiKey")]
 pub struct ApiKeyView {
     id: String,
     name: String,
@@ -129,10 +130,10 @@ impl ApiKeys {
     ///
     /// Needs scope `admin`.
     #[oai(path = "/api-keys/:api_key_id", method = "delete", operation_id = "revoke_api_key")]
-    async fn revoke(&self, caller: Admin, app: Here, api_key_id: Path<Typed<ApiKeyId>>) -> Result<(), Problem> {
+    async fn revoke(&self, caller: Admin, app: Here, api_key_id: Path<Typed<ApiKeyId>>) -> Result<Gone, Problem> {
         let mut tx = app.db.begin().await?;
         let revoked = api_keys::revoke(&mut tx, app.db.now_ms(), caller.client, api_key_id.0.0).await?;
         tx.commit().await?;
-        if revoked { Ok(()) } else { Err(Problem::not_found("API key")) }
+        if revoked { Ok(Gone::Gone) } else { Err(Problem::not_found("API key")) }
     }
 }

@@ -12,6 +12,7 @@ use shared::{
     },
 };
 
+use super::Gone;
 use crate::{
     app::Here,
     auth::{Admin, Reader},
@@ -48,6 +49,7 @@ struct EnvValue {
 
 /// A variable. The value of a secret is absent.
 #[derive(Object)]
+#[oai(rename = "Env")]
 struct EnvView {
     name: String,
     scope: At,
@@ -135,10 +137,10 @@ impl AppEnv {
         app: Here,
         app_id: Path<Typed<AppId>>,
         name: Path<Typed<EnvName>>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Gone, Problem> {
         let mut tx = app.db.begin().await?;
         let removed = app_env::delete(&mut tx, caller.client, app_id.0.0, &name.0.0).await?;
         tx.commit().await?;
-        if removed { Ok(()) } else { Err(Problem::not_found("variable")) }
+        if removed { Ok(Gone::Gone) } else { Err(Problem::not_found("variable")) }
     }
 }

@@ -15,6 +15,7 @@ use shared::{
     },
 };
 
+use super::Gone;
 use crate::{
     app::Here,
     auth::{Admin, Reader},
@@ -79,6 +80,7 @@ struct AppChanges {
 
 /// The image of the latest successful build.
 #[derive(Object)]
+#[oai(rename = "Image")]
 struct ImageView {
     build_id: String,
     tag: String,
@@ -87,6 +89,7 @@ struct ImageView {
 
 /// An app.
 #[derive(Object)]
+#[oai(rename = "App")]
 struct AppView {
     id: String,
     slug: String,
@@ -216,13 +219,14 @@ impl Apps {
     ///
     /// Its deployments have to be deleted before. Needs scope `admin`.
     #[oai(path = "/apps/:app_id", method = "delete", operation_id = "delete_app")]
-    async fn delete(&self, caller: Admin, app: Here, app_id: Path<Typed<AppId>>) -> Result<(), Problem> {
+    async fn delete(&self, caller: Admin, app: Here, app_id: Path<Typed<AppId>>) -> Result<Gone, Problem> {
         let mut tx = app.db.begin().await?;
         apps::get(&mut tx, caller.client, app_id.0.0).await?.ok_or_else(|| Problem::not_found("app"))?;
         if !apps::delete(&mut tx, app.db.now_ms(), caller.client, app_id.0.0).await? {
             return Err(Problem::conflict("app_in_use", "Delete the app's deployments first."));
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(Gone::Gone)
     }
 }
 

@@ -38,6 +38,7 @@ struct NewBuildRequest {
 
 /// A build.
 #[derive(Object)]
+#[oai(rename = "Build")]
 struct BuildView {
     id: String,
     app_id: String,

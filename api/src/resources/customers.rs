@@ -13,7 +13,7 @@ use shared::{
     },
 };
 
-use super::names::display_name;
+use super::{Gone, names::display_name};
 use crate::{
     app::Here,
     auth::{Deployer, Reader},
@@ -43,6 +43,7 @@ struct CustomerChanges {
 
 /// A customer.
 #[derive(Object)]
+#[oai(rename = "Customer")]
 struct CustomerView {
     id: String,
     slug: String,
@@ -146,14 +147,15 @@ impl Customers {
     ///
     /// Its servers have to be deleted before. Needs scope `deploy`.
     #[oai(path = "/customers/:customer_id", method = "delete", operation_id = "delete_customer")]
-    async fn delete(&self, caller: Deployer, app: Here, customer_id: Path<Typed<CustomerId>>) -> Result<(), Problem> {
+    async fn delete(&self, caller: Deployer, app: Here, customer_id: Path<Typed<CustomerId>>) -> Result<Gone, Problem> {
         let id = customer_id.0.0;
         let mut tx = app.db.begin().await?;
         customers::get(&mut tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("customer"))?;
         if !customers::delete(&mut tx, app.db.now_ms(), caller.client, id).await? {
             return Err(Problem::conflict("customer_in_use", "Delete the customer's servers first."));
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(Gone::Gone)
     }
 }
 

@@ -13,7 +13,7 @@ use shared::{
     store::deploy_keys::{self, DeployKey},
 };
 
-use super::names::display_name;
+use super::{Gone, names::display_name};
 use crate::{
     app::Here,
     auth::{Admin, Reader},
@@ -34,6 +34,7 @@ struct NewDeployKey {
 
 /// A deploy key. The private half stays here.
 #[derive(Object)]
+#[oai(rename = "DeployKey")]
 struct DeployKeyView {
     id: String,
     name: String,
@@ -118,7 +119,7 @@ impl DeployKeys {
     ///
     /// Needs scope `admin`.
     #[oai(path = "/deploy-keys/:deploy_key_id", method = "delete", operation_id = "delete_deploy_key")]
-    async fn delete(&self, caller: Admin, app: Here, deploy_key_id: Path<Typed<DeployKeyId>>) -> Result<(), Problem> {
+    async fn delete(&self, caller: Admin, app: Here, deploy_key_id: Path<Typed<DeployKeyId>>) -> Result<Gone, Problem> {
         let id = deploy_key_id.0.0;
         let mut tx = app.db.begin().await?;
         if deploy_keys::is_used(&mut tx, caller.client, id).await? {
@@ -127,6 +128,7 @@ impl DeployKeys {
         if !deploy_keys::delete(&mut tx, caller.client, id).await? {
             return Err(Problem::not_found("deploy key"));
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(Gone::Gone)
     }
 }

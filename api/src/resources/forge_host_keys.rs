@@ -11,7 +11,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::names::public_key;
+use super::{Gone, names::public_key};
 use crate::{
     app::Here,
     auth::{Admin, Reader},
@@ -37,6 +37,7 @@ struct NewForgeHostKey {
 
 /// A host key that is trusted.
 #[derive(Object)]
+#[oai(rename = "ForgeHostKey")]
 struct ForgeHostKeyView {
     id: String,
     host: String,
@@ -106,10 +107,10 @@ impl ForgeHostKeys {
     ///
     /// Needs scope `admin`.
     #[oai(path = "/forge-host-keys/:host_key_id", method = "delete", operation_id = "delete_forge_host_key")]
-    async fn delete(&self, caller: Admin, app: Here, host_key_id: Path<Uuid>) -> Result<(), Problem> {
+    async fn delete(&self, caller: Admin, app: Here, host_key_id: Path<Uuid>) -> Result<Gone, Problem> {
         let mut tx = app.db.begin().await?;
         let removed = forge_host_keys::delete(&mut tx, caller.client, host_key_id.0).await?;
         tx.commit().await?;
-        if removed { Ok(()) } else { Err(Problem::not_found("host key")) }
+        if removed { Ok(Gone::Gone) } else { Err(Problem::not_found("host key")) }
     }
 }

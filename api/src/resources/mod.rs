@@ -17,3 +17,10 @@ pub mod releases;
 pub mod servers;
 pub mod sessions;
 pub mod status;
+
+/// It is gone.
+#[derive(poem_openapi::ApiResponse)]
+pub enum Gone {
+    #[oai(status = 204)]
+    Gone,
+}

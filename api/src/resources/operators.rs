@@ -43,6 +43,7 @@ struct StateCount {
 
 /// A queue.
 #[derive(Object)]
+#[oai(rename = "Queue")]
 struct QueueView {
     kind: String,
     /// How many jobs of one client may run at the same time.
@@ -68,6 +69,7 @@ struct QueueChanges {
 
 /// A step in the life of a job.
 #[derive(Object)]
+#[oai(rename = "JobEvent")]
 struct JobEventView {
     event: String,
     attempt: i64,
@@ -78,6 +80,7 @@ struct JobEventView {
 
 /// A job.
 #[derive(Object)]
+#[oai(rename = "Job")]
 struct JobView {
     id: String,
     kind: String,

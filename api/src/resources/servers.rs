@@ -70,6 +70,7 @@ struct NewServerRequest {
 
 /// A server.
 #[derive(Object)]
+#[oai(rename = "Server")]
 struct ServerView {
     id: String,
     customer_id: String,

@@ -1,0 +1,124 @@
+//! Who may call what: no bearer, wrong bearers, API keys and their scopes.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use shared::store::sql;
+use uuid::Uuid;
+
+use crate::{
+    fixture::{Fixture, OPERATOR, text},
+    walk::{Operation, body, fill, operations},
+};
+
+/// What may be called without a bearer.
+const OPEN: [&str; 3] = ["sign_up", "log_in", "refresh_token"];
+
+/// Ids of things that do not exist.
+fn nothing() -> BTreeMap<&'static str, String> {
+    let names = [
+        "app_id",
+        "build_id",
+        "customer_id",
+        "server_id",
+        "deployment_id",
+        "deploy_key_id",
+        "host_key_id",
+        "api_key_id",
+        "job_id",
+    ];
+    let mut ids: BTreeMap<_, _> = names.into_iter().map(|name| (name, Uuid::now_v7().to_string())).collect();
+    ids.insert("name", "X".into());
+    ids.insert("kind", "noop".into());
+    ids
+}
+
+async fn call(t: &Fixture, operation: &Operation, token: Option<&str>) -> crate::fixture::Reply {
+    let ids = nothing();
+    let mut call = t.call(&operation.method, &fill(&operation.path, &ids));
+    if let Some(token) = token {
+        call = call.token(token);
+    }
+    if operation.has_body {
+        call = call.body(body(&operation.id, &ids));
+    }
+    call.send().await
+}
+
+#[tokio::test]
+async fn every_operation_but_a_few_needs_a_bearer() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    for operation in operations() {
+        assert_eq!(operation.security.is_none(), OPEN.contains(&operation.id.as_str()), "{}", operation.id);
+        if operation.security.is_none() {
+            continue;
+        }
+        let other = if operation.security.as_deref() == Some("operator") { &token } else { OPERATOR };
+        for bearer in [None, Some("nonsense"), Some("byop_00000000_nonsense"), Some("a.b.c"), Some(other)] {
+            let reply = call(&t, &operation, bearer).await;
+            assert_eq!(reply.status, 401, "{} with {bearer:?}: {}", operation.id, reply.text);
+            reply.problem(401, "unauthorized");
+            assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    t.close().await;
+}
+
+#[tokio::test]
+async fn a_key_does_what_its_scopes_say_and_no_more() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    for scope in ["read", "build", "deploy", "admin"] {
+        let made = t.post(&token, "/v1/api-keys", json!({"name": scope, "scopes": [scope]})).await.ok(201);
+        let key = text(&made["secret"]);
+        assert!(key.starts_with("byop_") && key.len() == "byop_12345678_".len() + 43, "{key}");
+        for operation in operations() {
+            if operation.security.as_deref() != Some("client") || operation.id == "log_out" {
+                continue;
+            }
+            let needed = ["read", "build", "deploy", "admin"]
+                .into_iter()
+                .find(|s| operation.description.contains(&format!("Needs scope `{s}`.")))
+                .unwrap_or_else(|| panic!("{} does not say which scope it needs", operation.id));
+            assert!(needed != "read" || operation.method == "get", "{} changes something", operation.id);
+            let allowed = needed == "read" || needed == scope || scope == "admin";
+            let reply = call(&t, &operation, Some(&key)).await;
+            match allowed {
+                true => assert!(
+                    ![401, 403].contains(&reply.status.as_u16()),
+                    "{} with {scope}: {}",
+                    operation.id,
+                    reply.text
+                ),
+                false => reply.problem(403, "missing_scope"),
+            }
+        }
+    }
+    t.close().await;
+}
+
+#[tokio::test]
+async fn a_key_ends_when_it_is_revoked_or_its_time_is_over() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    let create = || async {
+        let made = t
+            .post(&token, "/v1/api-keys", json!({"name": "k", "scopes": ["read"], "expires_in_days": 1}))
+            .await
+            .ok(201);
+        (text(&made["api_key"]["id"]), text(&made["secret"]))
+    };
+    let ((first, first_key), (second, second_key)) = (create().await, create().await);
+    t.get(&first_key, "/v1/me").await.ok(200);
+    t.call("DELETE", &format!("/v1/api-keys/{first}")).token(&token).send().await.ok(204);
+    t.get(&first_key, "/v1/me").await.problem(401, "unauthorized");
+    t.get(&second_key, "/v1/me").await.ok(200);
+    sql("update api_keys set expires_at = 1 where id = $1").text(&second).execute(&t.app.db).await.expect("updated");
+    t.get(&second_key, "/v1/me").await.problem(401, "unauthorized");
+    let listed = t.get(&token, "/v1/api-keys").await;
+    assert_eq!(listed.ok(200)["items"].as_array().map(Vec::len), Some(2));
+    assert!(!listed.text.contains(&first_key) && !listed.text.contains("hash"), "{}", listed.text);
+    assert!(listed.json()["items"][0]["last_used_at"].is_string());
+    t.close().await;
+}

@@ -1,0 +1,12 @@
+//! The API over real HTTP and a database of its own per test: SQLite, or Postgres with `BYOP_TEST_POSTGRES_URL`.
+
+mod access;
+mod document;
+mod fixture;
+mod idempotency;
+mod logs;
+mod problems;
+mod registry;
+mod resources;
+mod sessions;
+mod walk;

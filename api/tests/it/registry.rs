@@ -1,0 +1,224 @@
+//! Registry tokens: what the endpoint gives, and what a real registry makes of it.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use reqwest::header::LOCATION;
+use shared::{
+    domain::{AppId, ClientId, ServerId},
+    store::{
+        apps::repository,
+        registry_grants::{self, GrantActions, NewGrant},
+        sql,
+    },
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    fixture::{Fixture, Reply, finish, text},
+    walk::one_of_each,
+};
+
+const SERVICE: &str = "test-registry";
+
+async fn grant(
+    t: &Fixture,
+    client: ClientId,
+    repository: &str,
+    actions: GrantActions,
+    subject: &str,
+) -> (String, String) {
+    let new = NewGrant { client, repository, actions, subject, lifetime: Duration::from_secs(60) };
+    let (id, secret) = registry_grants::create(&t.app.db, &t.app.db, &new).await.expect("a grant");
+    (id.to_string(), secret)
+}
+
+async fn ask(t: &Fixture, grant: &(String, String), scope: &str) -> Reply {
+    let path = format!("/registry/token?service={SERVICE}&scope={scope}");
+    finish(t.call("GET", &path).request().basic_auth(&grant.0, Some(&grant.1))).await
+}
+
+async fn client(t: &Fixture) -> (ClientId, String) {
+    let made = t.sign_up().await;
+    (text(&made["client_id"]).parse().expect("an id"), text(&made["tokens"]["access_token"]))
+}
+
+#[tokio::test]
+async fn a_grant_gives_a_token_while_it_is_valid() {
+    let t = Fixture::start().await;
+    let (id, _) = client(&t).await;
+    let repo = repository(id, AppId::new());
+    let good = grant(&t, id, &repo, GrantActions::PullPush, "build:x").await;
+    let answer = ask(&t, &good, &format!("repository:{repo}:pull,push")).await.ok(200);
+    assert_eq!(answer["token"], answer["access_token"]);
+    assert!(answer["expires_in"].as_i64().is_some_and(|s| (1..=300).contains(&s)), "{answer}");
+    assert!(text(&answer["issued_at"]).ends_with('Z'));
+    for bad in [(good.0.clone(), "wrong".to_owned()), ("nobody".into(), good.1.clone())] {
+        let refused = ask(&t, &bad, "repository:x:pull").await;
+        assert_eq!(refused.status, 401);
+        assert!(refused.header("www-authenticate").is_some_and(|h| h.starts_with("Basic ")), "{refused:?}");
+    }
+    assert_eq!(t.call("GET", "/registry/token").send().await.status, 401);
+    registry_grants::revoke(&t.app.db, id, "build:x").await.expect("revoked");
+    assert_eq!(ask(&t, &good, &format!("repository:{repo}:pull")).await.status, 401);
+    t.close().await;
+}
+
+#[tokio::test]
+async fn a_server_pulls_only_what_is_deployed_on_it() {
+    let t = Fixture::start().await;
+    let (id, token) = client(&t).await;
+    let ids = one_of_each(&t, &token).await;
+    let (app, server): (AppId, ServerId) = (ids["app_id"].parse().expect("id"), ids["server_id"].parse().expect("id"));
+    let repo = repository(id, app);
+    sql("update deployments set image_repository = $1")
+        .text(format!("registry.example:5000/{repo}"))
+        .execute(&t.app.db)
+        .await
+        .expect("updated");
+    let scope = format!("repository:{repo}:pull");
+    let good = grant(&t, id, &repo, GrantActions::Pull, &format!("server:{server}")).await;
+    ask(&t, &good, &scope).await.ok(200);
+    let other = grant(&t, id, &repo, GrantActions::Pull, &format!("server:{}", ServerId::new())).await;
+    assert_eq!(ask(&t, &other, &scope).await.status, 401);
+    let foreign = repository(id, AppId::new());
+    let not_here = grant(&t, id, &foreign, GrantActions::Pull, &format!("server:{server}")).await;
+    assert_eq!(ask(&t, &not_here, &format!("repository:{foreign}:pull")).await.status, 401);
+    sql("update servers set status = 'deleted'").execute(&t.app.db).await.expect("updated");
+    assert_eq!(ask(&t, &good, &scope).await.status, 401);
+    t.close().await;
+}
+
+/// A real registry, ended when dropped.
+struct Registry {
+    process: Child,
+    url: String,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Registry {
+    /// Starts the registry with the API's certificate as its root, or says why not.
+    async fn start(realm: &str, dir: &Path) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
+        let config = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {0}/data}}}}\n\
+             http: {{addr: 127.0.0.1:{port}}}\nauth:\n  token:\n    realm: {realm}\n    service: {SERVICE}\n    \
+             issuer: byop-engine\n    rootcertbundle: {0}/token.crt\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("registry.yml"), config).expect("written");
+        let started = Command::new("docker-registry")
+            .args(["serve".into(), dir.join("registry.yml").into_os_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let registry = Self { process: started.ok()?, url: format!("http://127.0.0.1:{port}") };
+        registry.wait().await;
+        Some(registry)
+    }
+
+    async fn wait(&self) {
+        let until = tokio::time::Instant::now() + Duration::from_secs(20);
+        while reqwest::get(format!("{}/v2/", self.url)).await.is_err() {
+            assert!(tokio::time::Instant::now() < until, "the registry does not answer");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Begins an upload: what a push does first. The status, and the way to its end.
+    async fn begin_push(&self, token: &str, repository: &str) -> (u16, Option<String>) {
+        let url = format!("{}/v2/{repository}/blobs/uploads/", self.url);
+        let reply = reqwest::Client::new().post(url).bearer_auth(token).send().await.expect("an answer");
+        let location = reply.headers().get(LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
+        (reply.status().as_u16(), location)
+    }
+
+    async fn push(&self, token: &str, repository: &str, blob: &'static str, digest: &str) {
+        let (status, location) = self.begin_push(token, repository).await;
+        assert_eq!(status, 202);
+        let location = location.expect("a location");
+        let join = if location.contains('?') { '&' } else { '?' };
+        let put = reqwest::Client::new().put(format!("{location}{join}digest={digest}")).bearer_auth(token).body(blob);
+        assert_eq!(put.send().await.expect("an answer").status(), 201);
+    }
+
+    async fn pull(&self, token: &str, repository: &str, digest: &str) -> u16 {
+        let url = format!("{}/v2/{repository}/blobs/{digest}", self.url);
+        let reply = reqwest::Client::new().get(url).bearer_auth(token).send().await.expect("an answer");
+        reply.status().as_u16()
+    }
+}
+
+#[tokio::test]
+async fn a_real_registry_takes_the_tokens() {
+    if std::env::var("BYOP_TEST_ENV_FILE").is_err() {
+        eprintln!("SKIPPED a_real_registry_takes_the_tokens: BYOP_TEST_ENV_FILE is not set");
+        return;
+    }
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+    let t = Fixture::start_on(listener).await;
+    let Some(registry) = Registry::start(&format!("{}/registry/token", t.url), t.dir.path()).await else {
+        eprintln!("SKIPPED a_real_registry_takes_the_tokens: docker-registry is not installed");
+        return t.close().await;
+    };
+    let (id, _) = client(&t).await;
+    let (mine, foreign) = (repository(id, AppId::new()), repository(id, AppId::new()));
+    let (blob, digest) = ("hello", "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    let pusher = grant(&t, id, &mine, GrantActions::PullPush, "build:a").await;
+    let puller = grant(&t, id, &mine, GrantActions::Pull, "build:b").await;
+    let token = async |grant: &(String, String), repo: &str, actions: &str| {
+        text(&ask(&t, grant, &format!("repository:{repo}:{actions}")).await.ok(200)["token"])
+    };
+    let push = token(&pusher, &mine, "pull,push").await;
+    registry.push(&push, &mine, blob, digest).await;
+    let pull = token(&puller, &mine, "pull,push").await;
+    assert_eq!(registry.pull(&pull, &mine, digest).await, 200);
+    // A pull token does not push, no token reaches a foreign repository, and nothing comes without a token.
+    assert_eq!(registry.begin_push(&pull, &mine).await.0, 401);
+    assert_eq!(registry.begin_push(&push, &foreign).await.0, 401);
+    let asked_for_foreign = token(&pusher, &foreign, "pull,push").await;
+    assert_eq!(registry.begin_push(&asked_for_foreign, &foreign).await.0, 401);
+    assert_eq!(registry.pull("nonsense", &mine, digest).await, 401);
+    assert_eq!(registry.pull(&expired(&t, &mine), &mine, digest).await, 401);
+    assert_eq!(registry.pull(&self_made(&mine), &mine, digest).await, 401);
+    drop(registry);
+    t.close().await;
+}
+
+fn sign(repo: &str, key: &[u8], certificate: &str, at: i64) -> String {
+    let body: String = certificate.lines().filter(|line| !line.starts_with("-----")).collect();
+    let header =
+        jsonwebtoken::Header { x5c: Some(vec![body]), ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256) };
+    let claims = serde_json::json!({
+        "iss": "byop-engine", "sub": "x", "aud": SERVICE, "iat": at, "nbf": at - 10, "exp": at + 60, "jti": "x",
+        "access": [{"type": "repository", "name": repo, "actions": ["pull", "push"]}],
+    });
+    let key = jsonwebtoken::EncodingKey::from_ec_pem(key).expect("a key");
+    jsonwebtoken::encode(&header, &claims, &key).expect("a token")
+}
+
+/// Signed with the right key, an hour ago.
+fn expired(t: &Fixture, repo: &str) -> String {
+    let files = &t.app.config.registry;
+    let key = std::fs::read(&files.key).expect("a key");
+    let certificate = std::fs::read_to_string(&files.certificate).expect("a certificate");
+    sign(repo, &key, &certificate, t.app.db.now_ms() / 1000 - 3600)
+}
+
+/// Valid, but signed with a key and certificate of somebody else.
+fn self_made(repo: &str) -> String {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("fits");
+    sign(repo, key.serialize_pem().as_bytes(), &certificate.pem(), now)
+}

@@ -1,0 +1,178 @@
+//! Every operation of the document, called with another client's token and this client's ids: all are a 404.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, OPERATOR, text};
+
+/// An operation of the document.
+pub struct Operation {
+    pub method: String,
+    pub path: String,
+    pub id: String,
+    pub description: String,
+    pub security: Option<String>,
+    pub has_body: bool,
+}
+
+pub fn operations() -> Vec<Operation> {
+    let document: Value = serde_json::from_str(&api::openapi::document()).expect("JSON");
+    let paths = document["paths"].as_object().expect("paths").clone();
+    let mut all = Vec::new();
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let security = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
+            all.push(Operation {
+                method: method.clone(),
+                path: path.clone(),
+                id: text(&operation["operationId"]),
+                description: operation["description"].as_str().unwrap_or_default().to_owned(),
+                security,
+                has_body: operation["requestBody"].is_object(),
+            });
+        }
+    }
+    assert!(all.len() > 40, "{}", all.len());
+    all
+}
+
+/// A body that an operation accepts; the test fails for an operation that has none here.
+pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
+    let unique = &uuid::Uuid::new_v4().simple().to_string()[..12];
+    match operation {
+        "sign_up" => {
+            json!({"client_name": "X", "email": format!("{unique}@example.com"), "password": crate::fixture::PASSWORD})
+        }
+        "log_in" => json!({"email": "x@example.com", "password": "wrong password"}),
+        "refresh_token" => json!({"refresh_token": "nothing"}),
+        "create_api_key" => json!({"name": "k", "scopes": ["read"]}),
+        "create_app" => json!({"slug": unique, "git_url": "https://git.example.com/a/b"}),
+        "update_app" => json!({"git_branch": "stolen"}),
+        "set_env" => json!({"value": "stolen"}),
+        "create_build" => json!({}),
+        "create_deployment" => json!({"server_id": ids["server_id"], "domain": "stolen.example.com"}),
+        "create_deploy_key" => json!({"name": "k"}),
+        "create_forge_host_key" => {
+            let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+            json!({"host": format!("{unique}.example.com"), "public_key": key})
+        }
+        "create_customer" => json!({"slug": unique, "name": "C"}),
+        "update_customer" => json!({"name": "stolen"}),
+        "create_server" => json!({"customer_id": ids["customer_id"], "provider": "local"}),
+        "update_queue" => json!({"paused": false}),
+        other => panic!("no body for {other}: add one"),
+    }
+}
+
+/// The path with ids in it; the test fails for a parameter that has no id here.
+pub fn fill(path: &str, ids: &BTreeMap<&str, String>) -> String {
+    let part = |part: &str| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+        Some(name) => ids.get(name).unwrap_or_else(|| panic!("no id for {name} of {path}: add one")).clone(),
+        None => part.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// One of each kind of thing, of one client.
+pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, String> {
+    let app = t.make_app(token).await;
+    let build = t.make_built(token, &app).await;
+    let customer = t.make_customer(token).await;
+    let server = t.make_server(token, &customer).await;
+    let set = json!({"value": "the owner's secret"});
+    t.call("PUT", &format!("/v1/apps/{app}/env/SECRET")).token(token).body(set).send().await.ok(200);
+    let domain = format!("{}.example.com", &app[..8]);
+    let deploy = json!({"server_id": server, "domain": domain});
+    let deployment = t.make(token, &format!("/v1/apps/{app}/deployments"), deploy).await;
+    let deploy_key = t.make(token, "/v1/deploy-keys", json!({"name": "k"})).await;
+    let none = BTreeMap::new();
+    let host_key = t.make(token, "/v1/forge-host-keys", body("create_forge_host_key", &none)).await;
+    let api_key = t.post(token, "/v1/api-keys", body("create_api_key", &none)).await.ok(201);
+    let jobs = t.get(OPERATOR, "/v1/operator/jobs?state=queued").await.ok(200);
+    BTreeMap::from([
+        ("app_id", app),
+        ("build_id", build),
+        ("customer_id", customer),
+        ("server_id", server),
+        ("deployment_id", deployment),
+        ("deploy_key_id", deploy_key),
+        ("host_key_id", host_key),
+        ("api_key_id", text(&api_key["api_key"]["id"])),
+        ("name", "SECRET".into()),
+        ("job_id", text(&jobs["items"][0]["id"])),
+        ("kind", "build".into()),
+    ])
+}
+
+/// What a client sees of its things.
+async fn snapshot(t: &Fixture, token: &str, ids: &BTreeMap<&str, String>) -> Vec<(String, Value)> {
+    let mut seen = Vec::new();
+    for operation in operations() {
+        let client = operation.security.as_deref() == Some("client");
+        if operation.method != "get" || !client || operation.path.contains("/logs") {
+            continue;
+        }
+        let path = fill(&operation.path, ids);
+        let reply = t.get(token, &path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text);
+        seen.push((path, reply.json()));
+    }
+    seen
+}
+
+#[tokio::test]
+async fn another_clients_ids_are_not_found() {
+    let t = Fixture::start().await;
+    let (owner, stranger) = (t.client().await, t.client().await);
+    let ids = one_of_each(&t, &owner).await;
+    let before = snapshot(&t, &owner, &ids).await;
+    let mut walked = 0;
+    for operation in operations() {
+        if !operation.path.contains('{') || operation.security.as_deref() != Some("client") {
+            continue;
+        }
+        let mut call = t.call(&operation.method, &fill(&operation.path, &ids)).token(&stranger);
+        if operation.has_body {
+            call = call.body(body(&operation.id, &ids));
+        }
+        let reply = call.send().await;
+        assert_eq!(reply.status, 404, "{}: {}", operation.id, reply.text);
+        reply.problem(404, "not_found");
+        walked += 1;
+    }
+    assert!(walked > 25, "{walked}");
+    assert_eq!(before, snapshot(&t, &owner, &ids).await);
+    t.close().await;
+}
+
+#[tokio::test]
+async fn another_clients_ids_in_bodies_are_not_found() {
+    let t = Fixture::start().await;
+    let (owner, stranger) = (t.client().await, t.client().await);
+    let ids = one_of_each(&t, &owner).await;
+    let app = t.make_app(&stranger).await;
+    t.make_built(&stranger, &app).await;
+    let customer = t.make_customer(&stranger).await;
+    let server = t.make_server(&stranger, &customer).await;
+    let deploy = format!("/v1/apps/{app}/deployments");
+    for (path, request) in [
+        (
+            "/v1/apps",
+            json!({"slug": "s", "git_url": "https://git.example.com/a/b", "deploy_key_id": ids["deploy_key_id"]}),
+        ),
+        ("/v1/servers", json!({"customer_id": ids["customer_id"], "provider": "local"})),
+        (&deploy, json!({"customer_id": ids["customer_id"], "domain": "a.example.com"})),
+        (&deploy, json!({"server_id": ids["server_id"], "domain": "a.example.com"})),
+        (&deploy, json!({"server_id": server, "build_id": ids["build_id"], "domain": "a.example.com"})),
+    ] {
+        let reply = t.post(&stranger, path, request).await;
+        assert_eq!(reply.status, 404, "{path}: {}", reply.text);
+    }
+    let change = json!({"deploy_key_id": ids["deploy_key_id"]});
+    t.call("PATCH", &format!("/v1/apps/{app}")).token(&stranger).body(change).send().await.problem(404, "not_found");
+    // A filter by another client's id finds nothing.
+    let filtered = t.get(&stranger, &format!("/v1/deployments?app_id={}", ids["app_id"])).await.ok(200);
+    assert_eq!(filtered["items"], json!([]));
+    t.close().await;
+}
