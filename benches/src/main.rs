@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(10);
 async fn main() -> anyhow::Result<()> {
     let url = std::env::args().nth(1).context("usage: benches DATABASE_URL")?;
     let db = Db::open(&url).await?;
-    println!("database            {}", if db.is_postgres() { "postgres" } else { "sqlite, synchronous=full" });
+    println!("database            {}", db.engine());
     println!("enqueue, one by one {:.0} jobs/s", enqueue_rate(&db, SINGLES, 1).await?);
     println!("enqueue, by {BATCH}     {:.0} jobs/s", enqueue_rate(&db, JOBS - SINGLES, BATCH).await?);
     println!("drain, 1 process    {:.0} jobs/s", drain_rate(&db, &url, 1).await?);

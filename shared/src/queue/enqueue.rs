@@ -73,7 +73,6 @@ pub async fn cancel(tx: &mut Tx, db: &Db, id: JobId) -> Result<Cancel, DbError> 
         return Ok(Cancel::Done);
     }
     if sql(st::CANCEL_RUNNING).int(now).text(id).execute(&mut *tx).await? == 1 {
-        tx.notify(st::CANCEL_CHANNEL, &id.to_string()).await?;
         return Ok(Cancel::Requested);
     }
     Ok(Cancel::TooLate)

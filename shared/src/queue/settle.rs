@@ -3,7 +3,7 @@
 //! Invariant: an end is written only while `(job, owner, attempt)` still holds the lease; otherwise it is refused and
 //! changes nothing. Slots are given back after the commit, so a worker never holds more jobs than it has slots.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -12,7 +12,10 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{claim::Claimant, job::Job, statements as st};
-use crate::store::{Db, DbError, Tx, sql};
+use crate::{
+    domain::JobId,
+    store::{Db, DbError, Tx, sql},
+};
 
 /// The most ends that share a transaction.
 const BATCH: usize = 256;
@@ -79,19 +82,42 @@ async fn write_until_taken(db: &Db, claimant: &Claimant, batch: &[Settlement]) -
 async fn write(db: &Db, claimant: &Claimant, batch: &[Settlement]) -> Result<Vec<bool>, DbError> {
     let mut tx = db.begin().await?;
     let now = db.now_ms();
-    let mut written = Vec::with_capacity(batch.len());
-    for settlement in batch {
-        written.push(write_one(&mut tx, &claimant.owner, settlement, now).await?);
+    let (succeeded, others): (Vec<_>, Vec<_>) = batch.iter().partition(|s| s.end == End::Succeeded);
+    let mut held = HashSet::new();
+    for some in succeeded.chunks(st::MANY) {
+        held.extend(write_successes(&mut tx, &claimant.owner, some, now).await?);
+    }
+    for settlement in others {
+        if write_other(&mut tx, &claimant.owner, settlement, now).await? {
+            held.insert((settlement.job.id, settlement.job.attempt));
+        }
     }
     tx.commit().await?;
-    Ok(written)
+    Ok(batch.iter().map(|s| held.contains(&(s.job.id, s.job.attempt))).collect())
 }
 
-async fn write_one(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64) -> Result<bool, DbError> {
+/// Which of these still held their lease.
+async fn write_successes(
+    tx: &mut Tx,
+    owner: &str,
+    some: &[&Settlement],
+    now: i64,
+) -> Result<Vec<(JobId, i64)>, DbError> {
+    let mut update = sql(st::succeed_many()).int(now).text(owner);
+    for i in 0..st::MANY {
+        update = match some.get(i) {
+            Some(s) => update.text(s.job.id).int(s.job.attempt),
+            None => update.text("").int(0),
+        };
+    }
+    update.fetch_all(tx, |r| Ok((r.parse("id")?, r.int("attempt")?))).await
+}
+
+async fn write_other(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64) -> Result<bool, DbError> {
     let job = &settlement.job;
     let fenced = |text| sql(text).int(now).text(job.id).text(owner).int(job.attempt);
     let (event, detail, changed) = match &settlement.end {
-        End::Succeeded => return Ok(fenced(st::SUCCEED).execute(tx).await? == 1),
+        End::Succeeded => return Ok(!write_successes(tx, owner, &[settlement], now).await?.is_empty()),
         End::Failed(e) => ("failed", Some(e.as_str()), fenced(st::END).text("failed").text(e).execute(&mut *tx).await?),
         End::Cancelled => {
             ("cancelled", None, fenced(st::END).text("cancelled").text("cancelled").execute(&mut *tx).await?)

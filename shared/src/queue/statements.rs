@@ -1,5 +1,7 @@
 //! The queue's SQL, the same text on both databases.
 
+use std::sync::LazyLock;
+
 use uuid::Uuid;
 
 use crate::{
@@ -7,11 +9,8 @@ use crate::{
     store::{DbError, On, sql},
 };
 
-/// Postgres channel: a job of the kind in the payload was added.
+/// Channel: a job of the kind in the payload was added.
 pub const CHANNEL: &str = "byop_jobs";
-/// Postgres channel: the running job in the payload is to stop.
-pub const CANCEL_CHANNEL: &str = "byop_cancel";
-
 /// Takes the queue's row lock (on SQLite the write lock is held already), so that claims and unique inserts are serial.
 pub const LOCK_QUEUE: &str = "update queues set vtime = vtime where kind = $1";
 
@@ -111,10 +110,22 @@ pub const RENEW: &str = "
 pub const CANCELLED: &str = "
     select id from jobs where lease_owner = $1 and state = 'running' and cancel_requested_at is not null";
 
-pub const SUCCEED: &str = "
-    update jobs set state = 'succeeded', finished_at = $1, lease_owner = null, lease_until = null, deadline_at = null,
-      last_error = null
-    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'";
+/// How many ends one [`succeed_many`] takes.
+pub const MANY: usize = 32;
+
+/// Ends with success, for up to [`MANY`] pairs `(id, attempt)` from `$3` on; unused ones are empty. Returns those it ended.
+pub fn succeed_many() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let pairs: Vec<_> = (0..MANY).map(|i| format!("(${}, cast(${} as bigint))", 3 + 2 * i, 4 + 2 * i)).collect();
+        format!(
+            "update jobs set state = 'succeeded', finished_at = $1, lease_owner = null, lease_until = null,
+               deadline_at = null, last_error = null
+             where lease_owner = $2 and state = 'running' and (id, attempt) in (values {}) returning id, attempt",
+            pairs.join(", ")
+        )
+    });
+    &TEXT
+}
 
 /// Ends without success: `$5` is failed or cancelled.
 pub const END: &str = "

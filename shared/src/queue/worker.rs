@@ -41,7 +41,7 @@ pub struct WorkerConfig {
     pub concurrency: usize,
     /// How long a job stays ours without a sign of life.
     pub lease: Duration,
-    /// How often an idle worker looks for jobs; Postgres also notifies, so it looks ten times less often.
+    /// How often an idle worker looks for jobs that nobody told it of: due retries, freed limits.
     pub poll: Duration,
     pub backoff: Backoff,
     /// How long running jobs may take to finish after a shutdown began.
@@ -57,7 +57,7 @@ impl WorkerConfig {
             kind,
             concurrency: 2,
             lease: Duration::from_secs(15),
-            poll: Duration::from_millis(20),
+            poll: Duration::from_millis(250),
             backoff: Backoff::default(),
             drain: Duration::from_secs(20),
             fences_itself: !matches!(kind, JobKind::Build | JobKind::Noop),
@@ -193,14 +193,10 @@ impl Claimer {
             let claimed = self.claim(free).await;
             self.slots.add_permits(free - claimed);
             if claimed == 0 {
-                tokio::select! { () = sleep(self.idle_wait()) => {}, () = wake.notified() => {}, () = stop.cancelled() => {} }
+                tokio::select! { () = sleep(self.config.poll) => {}, () = wake.notified() => {}, () = stop.cancelled() => {} }
             }
         }
         let _ = listener.await;
-    }
-
-    fn idle_wait(&self) -> Duration {
-        if self.db.is_postgres() { self.config.poll * 10 } else { self.config.poll }
     }
 
     /// Waits for one free slot and takes all that are free; they come back through the settler.
@@ -235,17 +231,13 @@ impl Claimer {
     }
 }
 
-/// On Postgres, wakes the claimer when a job of its kind is added. A lost connection only costs the poll interval.
+/// Wakes the claimer when a job of its kind was added. A lost listener only costs the poll interval.
 async fn listen(db: Db, wake: Arc<Notify>, kind: JobKind, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let heard = async {
-            let Some(mut listener) = db.listener().await? else {
-                stop.cancelled().await;
-                return Ok(());
-            };
-            listener.listen(st::CHANNEL).await?;
+            let mut listener = db.listen(st::CHANNEL).await?;
             loop {
-                if listener.recv().await?.payload() == kind.as_str() {
+                if listener.next().await? == kind.as_str() {
                     wake.notify_one();
                 }
             }

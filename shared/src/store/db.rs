@@ -19,7 +19,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::sql::sql;
+use super::{
+    bell::{Bells, Listener},
+    sql::sql,
+};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -37,6 +40,8 @@ pub enum DbError {
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("database failure")]
     Sqlx(#[from] sqlx::Error),
+    #[error("no notifications: {0}")]
+    Bell(#[from] notify::Error),
     #[error("column {column} of a stored row is not valid: {value}")]
     Corrupt { column: &'static str, value: String },
 }
@@ -63,13 +68,13 @@ pub struct Db {
 
 #[derive(Clone, Debug)]
 pub(super) enum Pool {
-    Sqlite(SqlitePool),
+    Sqlite(SqlitePool, Bells),
     Postgres(PgPool),
 }
 
 /// An open transaction; dropped without [`Tx::commit`] it rolls back.
 pub enum Tx {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Transaction<'static, Sqlite>, Bells),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -85,7 +90,8 @@ impl Db {
     /// Opens the database without touching its schema.
     pub async fn connect(url: &str) -> Result<Self, DbError> {
         let pool = if url.starts_with("sqlite:") {
-            Pool::Sqlite(connect_sqlite(url).await?)
+            let (pool, bells) = connect_sqlite(url).await?;
+            Pool::Sqlite(pool, bells)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             Pool::Postgres(connect_postgres(url).await?)
         } else {
@@ -98,7 +104,7 @@ impl Db {
 
     async fn migrate(&self) -> Result<(), DbError> {
         match &self.pool {
-            Pool::Sqlite(p) => ours(&SQLITE_MIGRATIONS).run(p).await?,
+            Pool::Sqlite(p, _) => ours(&SQLITE_MIGRATIONS).run(p).await?,
             Pool::Postgres(p) => ours(&POSTGRES_MIGRATIONS).run(p).await?,
         }
         Ok(())
@@ -123,7 +129,7 @@ impl Db {
     /// Begins a transaction that may read and then write.
     pub async fn begin(&self) -> Result<Tx, DbError> {
         Ok(match &self.pool {
-            Pool::Sqlite(p) => Tx::Sqlite(p.begin_with("BEGIN IMMEDIATE").await?),
+            Pool::Sqlite(p, bells) => Tx::Sqlite(p.begin_with("BEGIN IMMEDIATE").await?, bells.clone()),
             Pool::Postgres(p) => Tx::Postgres(p.begin().await?),
         })
     }
@@ -133,39 +139,52 @@ impl Db {
         sql("select 1").execute(self).await.map(|_| ())
     }
 
-    /// A listener on a Postgres channel; `None` on SQLite, which has no notifications.
-    pub async fn listener(&self) -> Result<Option<PgListener>, DbError> {
+    /// Hears what [`Tx::notify`] says on `channel` in any process, after it was committed.
+    pub async fn listen(&self, channel: &'static str) -> Result<Listener, DbError> {
         match &self.pool {
-            Pool::Sqlite(_) => Ok(None),
-            Pool::Postgres(p) => Ok(Some(PgListener::connect_with(p).await?)),
+            Pool::Sqlite(_, bells) => Ok(bells.listen(channel)?),
+            Pool::Postgres(p) => {
+                let mut listener = PgListener::connect_with(p).await?;
+                listener.listen(channel).await?;
+                Ok(Listener::Postgres(Box::new(listener)))
+            }
         }
     }
 
     /// Closes every connection; waits for those in use.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite(p) => p.close().await,
+            Pool::Sqlite(p, _) => p.close().await,
             Pool::Postgres(p) => p.close().await,
         }
     }
 
-    pub fn is_postgres(&self) -> bool {
-        matches!(self.pool, Pool::Postgres(_))
+    /// Which database this is, for people.
+    pub fn engine(&self) -> &'static str {
+        match self.pool {
+            Pool::Sqlite(..) => "SQLite",
+            Pool::Postgres(_) => "Postgres",
+        }
     }
 }
 
 impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
         match self {
-            Tx::Sqlite(t) => t.commit().await?,
+            Tx::Sqlite(t, bells) => {
+                t.commit().await?;
+                bells.ring();
+            }
             Tx::Postgres(t) => t.commit().await?,
         }
         Ok(())
     }
 
-    /// Tells listeners on a Postgres channel when this transaction commits; nothing on SQLite, whose readers poll.
-    pub async fn notify(&mut self, channel: &'static str, payload: &str) -> Result<(), DbError> {
-        if matches!(self, Tx::Sqlite(_)) {
+    /// Tells listeners in every process when this transaction commits. Only a hint that spares them waiting: a process
+    /// killed right after its commit has told nobody on SQLite, so listeners look for themselves now and then.
+    pub async fn notify(&mut self, channel: &'static str, payload: &'static str) -> Result<(), DbError> {
+        if let Tx::Sqlite(_, bells) = self {
+            bells.add(channel, payload);
             return Ok(());
         }
         sql("select pg_notify($1, $2)").text(channel).text(payload).execute(self).await.map(|_| ())
@@ -178,7 +197,7 @@ fn ours(migrations: &Migrator) -> Migrator {
     own
 }
 
-async fn connect_sqlite(url: &str) -> Result<SqlitePool, DbError> {
+async fn connect_sqlite(url: &str) -> Result<(SqlitePool, Bells), DbError> {
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -187,7 +206,9 @@ async fn connect_sqlite(url: &str) -> Result<SqlitePool, DbError> {
         .foreign_keys(true)
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "memory");
-    Ok(SqlitePoolOptions::new().max_connections(4).acquire_timeout(BUSY_TIMEOUT).connect_with(options).await?)
+    let bells = Bells::beside(options.get_filename());
+    let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(BUSY_TIMEOUT).connect_with(options).await?;
+    Ok((pool, bells))
 }
 
 async fn connect_postgres(url: &str) -> Result<PgPool, DbError> {

@@ -4,6 +4,7 @@
 //! write is compare-and-set and reports how many rows it changed; the same SQL text runs on SQLite and Postgres.
 //! Absent: no HTTP, no job logic, no decision about what a status means (that is [`crate::domain`]).
 
+mod bell;
 mod db;
 pub mod deployments;
 mod fence;
@@ -27,6 +28,7 @@ pub mod registry_grants;
 pub mod sessions;
 pub mod users;
 
+pub use bell::Listener;
 pub use db::{Db, DbError, Tx};
 pub use fence::Fence;
 pub use sql::{On, Row, Sql, sql};

@@ -61,7 +61,7 @@ macro_rules! run {
             }};
         }
         match $on {
-            On::Db(Db { pool: Pool::Sqlite($executor), .. }) => {
+            On::Db(Db { pool: Pool::Sqlite($executor, _), .. }) => {
                 let $query = bound!();
                 $wrap!(Sqlite, $run)
             }
@@ -69,7 +69,7 @@ macro_rules! run {
                 let $query = bound!();
                 $wrap!(Postgres, $run)
             }
-            On::Tx(Tx::Sqlite(tx)) => {
+            On::Tx(Tx::Sqlite(tx, _)) => {
                 let ($query, $executor) = (bound!(), &mut **tx);
                 $wrap!(Sqlite, $run)
             }
