@@ -339,3 +339,6 @@ impl BuildReport for LocalReport {
         self.lease.stopped().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ async fn memory_time_and_failed_steps_are_told_apart() {
     let cases = [
         ("oom", "RUN head -c 4000000000 /dev/zero | tail >/dev/null", FailureCode::OutOfMemory),
         ("step", "RUN echo compiling && exit 3", FailureCode::BuildFailed),
-        ("killed", "RUN kill -9 $$", FailureCode::BuildFailed),
+        ("killed", "RUN exit 137", FailureCode::BuildFailed),
         ("parse", "RUNN x", FailureCode::BadDockerfile),
         ("copy", "COPY missing /missing", FailureCode::BuildFailed),
     ];

@@ -1,0 +1,168 @@
+//! A build's way through the queue and the store, with a handler in place of the engine.
+
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    domain::{AppId, ClientId},
+    queue::{JobKind, NewJob, enqueue},
+    store::{builds::NewBuild, sql, status_events},
+};
+
+struct Scene {
+    db: Db,
+    client: ClientId,
+    app: AppId,
+    _dir: TempDir,
+}
+
+/// Answers each build with the next result, after it went through every stage.
+struct Scripted(Mutex<Vec<Result<BuildOutcome, BuildFailure>>>);
+
+#[async_trait]
+impl BuildHandler for Scripted {
+    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
+        report.stage(Stage::Fetching).await?;
+        report.commit(&"a".repeat(40)).await?;
+        report.log(vec![format!("attempt {} of {}", order.attempt, order.git_ref), "second line".into()]).await;
+        report.stage(Stage::Building).await?;
+        report.log(vec!["third line".into()]).await;
+        report.stage(Stage::Pushing).await?;
+        assert!(!report.push_credentials().await?.user.is_empty());
+        self.0.lock().expect("lock").remove(0)
+    }
+}
+
+fn image(digest: &str) -> BuildOutcome {
+    BuildOutcome { repository: "c/a".into(), tag: format!("t-{digest}"), digest: format!("sha256:{digest}") }
+}
+
+async fn scene() -> Scene {
+    let dir = TempDir::new().expect("directory");
+    let db = Db::open(&format!("sqlite:{}", dir.path().join("db").display())).await.expect("database");
+    let (client, app) = (ClientId::new(), AppId::new());
+    let mut tx = db.begin().await.expect("begin");
+    let insert = sql("insert into clients (id, name, created_at) values ($1, 'c', 0)");
+    insert.text(client).execute(&mut tx).await.expect("client");
+    sql("insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
+         values ($1, $2, 'a', 'https://git.example.com/a/b', 'main', 0, 0)")
+    .text(app)
+    .text(client)
+    .execute(&mut tx)
+    .await
+    .expect("app");
+    tx.commit().await.expect("commit");
+    Scene { db, client, app, _dir: dir }
+}
+
+impl Scene {
+    async fn request(&self) -> BuildId {
+        let id = BuildId::new();
+        let mut tx = self.db.begin().await.expect("begin");
+        let job = NewJob::new(JobKind::Build, id, self.client);
+        let job = enqueue(&mut tx, &self.db, &job).await.expect("enqueued").id();
+        let new = NewBuild { id, client: self.client, app: self.app, job, git_ref: "main".into(), commit_sha: None };
+        builds::insert(&mut tx, &new, self.db.now_ms()).await.expect("inserted");
+        tx.commit().await.expect("commit");
+        id
+    }
+
+    /// Runs the queue until the build has ended.
+    async fn run(&self, id: BuildId, results: Vec<Result<BuildOutcome, BuildFailure>>) -> Build {
+        let mut worker = WorkerConfig::new(JobKind::Build);
+        worker.backoff.base = Duration::from_millis(10);
+        let key = MasterKey::new(&[7; 32]).expect("key");
+        let source = LocalSource { db: self.db.clone(), key, worker, max_log_bytes: 1000 };
+        let stop = CancellationToken::new();
+        let ended = async {
+            loop {
+                let build = builds::get(&self.db, self.client, id).await.expect("read").expect("build");
+                if build.status.is_terminal() {
+                    stop.cancel();
+                    return build;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let worked = source.run(Arc::new(Scripted(Mutex::new(results))), stop.clone());
+        let both = async { tokio::join!(worked, ended) };
+        let (worked, build) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("in time");
+        worked.expect("worked");
+        build
+    }
+
+    async fn current_digest(&self) -> Option<String> {
+        let app = apps::get(&self.db, self.client, self.app).await.expect("read").expect("app");
+        app.current.map(|c| c.digest)
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_succeeds_on_its_second_attempt() {
+    let scene = scene().await;
+    let id = scene.request().await;
+    let away = BuildFailure::transient(FailureCode::GitUnreachable, "away");
+    let build = scene.run(id, vec![Err(away), Ok(image("one"))]).await;
+    assert_eq!(build.status, BuildStatus::Success);
+    assert_eq!(build.image_digest.as_deref(), Some("sha256:one"));
+    assert_eq!(build.commit_sha, Some("a".repeat(40)));
+    assert_eq!(scene.current_digest().await.as_deref(), Some("sha256:one"));
+    let events = status_events::list(&scene.db, scene.client, status_events::Entity::Build, id).await.expect("events");
+    let statuses: Vec<_> = events.iter().map(|e| e.status.as_str()).collect();
+    let attempt = ["fetching", "building", "pushing"];
+    assert_eq!(statuses, [&["pending"][..], &attempt, &attempt, &["success"]].concat());
+    let log = log_segments::list_after(&scene.db, scene.client, id, 0, 100).await.expect("log");
+    assert_eq!(log.iter().map(|s| s.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(log[0].text, "attempt 1 of main\nsecond line");
+    assert_eq!(log[2].text, "attempt 2 of main\nsecond line");
+    let other = log_segments::list_after(&scene.db, ClientId::new(), id, 0, 100).await.expect("log");
+    assert!(other.is_empty(), "another client reads the log");
+    let grants = sql("select id from registry_grants").fetch_all(&scene.db, |r| r.text("id")).await.expect("grants");
+    assert!(grants.is_empty(), "a login outlived its build");
+}
+
+#[tokio::test]
+async fn failures_keep_their_code_and_leave_the_current_image() {
+    let scene = scene().await;
+    let (older, newer) = (scene.request().await, scene.request().await);
+    let ends = vec![Ok(image("older")), Ok(image("newer"))];
+    // Both run at once; whichever ends last, the newer one's image stays.
+    scene.run(older, ends).await;
+    let failed = scene.request().await;
+    let before = scene.current_digest().await;
+    let failure = BuildFailure::permanent(FailureCode::OutOfMemory, "needs more");
+    let build = scene.run(failed, vec![Err(failure)]).await;
+    assert_eq!((build.status, build.error_code.as_deref()), (BuildStatus::Failed, Some("out_of_memory")));
+    assert_eq!(build.error_message.as_deref(), Some("needs more"));
+    assert_eq!(scene.current_digest().await, before);
+    let app = apps::get(&scene.db, scene.client, scene.app).await.expect("read").expect("app");
+    assert_eq!(app.current.map(|c| c.build), Some(newer));
+}
+
+#[tokio::test]
+async fn a_log_is_bounded_and_says_so_and_only_its_holder_writes() {
+    let scene = scene().await;
+    let id = scene.request().await;
+    let build = builds::get(&scene.db, scene.client, id).await.expect("read").expect("build");
+    let claim = "update jobs set state = 'running', attempt = 2, lease_owner = 'me' where id = $1";
+    sql(claim).text(build.job).execute(&scene.db).await.expect("claimed");
+    let fence = |attempt| crate::store::Fence { job: build.job, attempt };
+    let to = |attempt| LogTarget { fence: fence(attempt), client: scene.client, entity: id.0, max_bytes: 100 };
+    let line = "x".repeat(60);
+    let append = async |attempt| log_segments::append(&scene.db, &to(attempt), &[&line]).await.expect("append");
+    assert_eq!(append(1).await, Appended::Lost);
+    assert_eq!(append(2).await, Appended::Written);
+    assert_eq!(append(2).await, Appended::Full);
+    assert_eq!(append(2).await, Appended::Full);
+    let log = log_segments::list_after(&scene.db, scene.client, id, 0, 100).await.expect("log");
+    assert_eq!(log.len(), 2);
+    assert!(log[1].text.contains("truncated"), "{log:?}");
+    let mut tx = scene.db.begin().await.expect("begin");
+    let late = builds::advance(&mut tx, fence(1), id, BuildStatus::Fetching, None, 1).await.expect("advance");
+    assert!(!late, "a late attempt moved the build");
+    let skipped = builds::advance(&mut tx, fence(2), id, BuildStatus::Pushing, None, 1).await.expect("advance");
+    assert!(!skipped, "a status was left out");
+    assert!(builds::advance(&mut tx, fence(2), id, BuildStatus::Fetching, None, 1).await.expect("advance"));
+}
