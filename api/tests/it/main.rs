@@ -6,6 +6,7 @@ mod fixture;
 mod idempotency;
 mod logs;
 mod problems;
+mod process;
 mod registry;
 mod resources;
 mod sessions;

@@ -107,7 +107,12 @@ async fn a_machine_of_ones_own_gets_a_login_key_made_here() {
         (json!({"provider": "host"}), "invalid_body"),
         (json!({"provider": "local", "host": host}), "invalid_body"),
         (json!({"provider": "host", "host": {"address": "-oProxyCommand=id", "host_key": key}}), "invalid_body"),
-        (json!({"provider": "host", "host": {"address": "10.0.0.9", "host_key": "rubbish"}}), "invalid_public_key"),
+        (
+            json!({"provider": "host", "host": {"address": "vps.example.com", "host_key": "rubbish"}}),
+            "invalid_public_key",
+        ),
+        (json!({"provider": "host", "host": {"address": "169.254.169.254", "host_key": key}}), "private_address"),
+        (json!({"provider": "host", "host": {"address": "localhost", "host_key": key}}), "private_address"),
     ] {
         let mut bad = json!({"customer_id": customer});
         bad.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
