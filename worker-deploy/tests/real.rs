@@ -78,6 +78,7 @@ fn docker(args: &[&str]) -> String {
 
 const SERVER_JS: &str = r#"const http = require('http');
 if (process.env.BROKEN) { console.log('cannot start: ' + process.env.BROKEN); process.exit(3); }
+if (process.env.SILENT) { setInterval(() => {}, 1000); process.on('SIGTERM', () => process.exit(0)); return; }
 http.createServer((q, r) => { r.end(process.env.WORD + ' ' + process.env.RELEASE); })
   .listen(process.env.PORT, '0.0.0.0', () => console.log('listening'));
 process.on('SIGTERM', () => process.exit(0));
@@ -235,6 +236,21 @@ impl World {
         id
     }
 
+    async fn stop(&self, id: DeploymentId) {
+        let mut tx = self.db.begin().await.unwrap();
+        assert!(deployments::request_stop(&mut tx, &self.db, self.client, id).await.unwrap());
+        queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn cancel(&self, id: DeploymentId) {
+        let job = sql("select id from jobs where subject_id = $1 order by id desc limit 1");
+        let job = job.text(id).fetch_one(&self.db, |r| r.parse("id")).await.unwrap();
+        let mut tx = self.db.begin().await.unwrap();
+        queue::cancel(&mut tx, &self.db, job).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     async fn delete(&self, id: DeploymentId) {
         let mut tx = self.db.begin().await.unwrap();
         assert!(deployments::request_delete(&mut tx, &self.db, self.client, id).await.unwrap());
@@ -290,6 +306,15 @@ impl World {
                 self.log(id).await
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a deployment is in a state on its way.
+    async fn begun(&self, id: DeploymentId, wanted: Status) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.get(id).await.status != wanted {
+            assert!(Instant::now() < until, "{id} never was {wanted}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -391,7 +416,19 @@ async fn releases_follow_each_other_and_leave_nothing() {
     let live = world.get(second).await;
     assert!(live.deployed_at.is_some() && live.vps_ip.is_some() && live.vps_id.is_some());
 
-    for id in [first, broken, second] {
+    // A release that never answers is cancelled while it is waited for.
+    let slow = world.deployment(&two, serde_json::json!({ "SILENT": "1" })).await;
+    world.begun(slow, Status::Starting).await;
+    world.cancel(slow).await;
+    world.settled(slow, Status::Cancelled).await;
+    assert_eq!(world.projects().await, [second.to_string()]);
+    assert_eq!(world.visit().await.1, second.to_string());
+
+    world.stop(second).await;
+    world.settled(second, Status::Stopped).await;
+    assert_eq!(world.projects().await, Vec::<String>::new());
+
+    for id in [first, broken, slow, second] {
         world.delete(id).await;
         world.settled(id, Status::Deleted).await;
     }

@@ -109,10 +109,10 @@ impl ProvisionWorker {
 
     async fn end_unfenced(&self, server: &Server, code: &str, reason: &str) -> Result<(), Failure> {
         let Some(end) = ending(server) else { return Ok(()) };
-        if end == Status::Failed {
-            if let Ok(provider) = self.provider(server) {
-                provider.delete(server.id).await?;
-            }
+        if end == Status::Failed
+            && let Ok(provider) = self.provider(server)
+        {
+            provider.delete(server.id).await?;
         }
         let mut tx = self.db.begin().await?;
         servers::fail_unfenced(&mut tx, &self.db, server.id, end, code, reason).await?;

@@ -1,14 +1,19 @@
 //! A server's whole life on a real engine. Needs the local environment (`BYOP_TEST_ENV_FILE`).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use secrecy::ExposeSecret;
 use shared::{
     docker::Engine,
     domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
-    providers::LocalSettings,
+    providers::{Local, LocalSettings, Provider, Spec, Wanted},
     queue::{self, Handler, Job, JobError, JobKind, Lease, NewJob},
-    secrets::MasterKey,
+    secrets::{MasterKey, Place},
     ssh::{Exec, generate_key},
-    store::{Db, servers, sql},
+    store::{
+        Db,
+        servers::{self, Server},
+        sql,
+    },
 };
 
 use crate::{
@@ -57,8 +62,13 @@ async fn world(test: &str, image: &str) -> Option<World> {
 
 impl World {
     async fn server(&self) -> ServerId {
-        let id = ServerId::new();
-        let new = servers::NewServer {
+        let new = self.new_server(ServerId::new());
+        self.insert(&new).await;
+        new.id
+    }
+
+    fn new_server(&self, id: ServerId) -> servers::NewServer {
+        servers::NewServer {
             id,
             client: self.client,
             customer: self.customer,
@@ -70,11 +80,13 @@ impl World {
             host_public_key: None,
             login_public_key: None,
             login_private_key_sealed: None,
-        };
+        }
+    }
+
+    async fn insert(&self, new: &servers::NewServer) {
         let mut tx = self.db.begin().await.unwrap();
-        servers::insert(&mut tx, &self.db, &new).await.unwrap();
+        servers::insert(&mut tx, &self.db, new).await.unwrap();
         tx.commit().await.unwrap();
-        id
     }
 
     /// A job on the server that counts as claimed.
@@ -195,4 +207,61 @@ async fn what_cannot_be_made_is_failed_and_removed() {
     let server = world.load(id).await;
     assert_eq!((server.status, server.error_code.as_deref()), (ServerStatus::Failed, Some("provider_refused")));
     world.assert_gone(id).await;
+}
+
+/// A machine that stands for one the client brings: made by the local provider, then known by address and keys only.
+async fn machine(world: &World) -> (Wanted, Local, Server) {
+    let (host, login) = (generate_key("machine").unwrap(), generate_key("login").unwrap());
+    let wanted = Wanted {
+        server: ServerId::new(),
+        client: world.client,
+        spec: Spec::default(),
+        address: None,
+        host_public: host.public.clone(),
+        host_private: Some(host.private),
+        login_public: login.public.clone(),
+    };
+    let provider = Local::new(world.settings.local.clone().unwrap());
+    provider.create(&wanted).await.unwrap();
+    let address = provider.address(&wanted).await.unwrap().unwrap();
+    let id = ServerId::new();
+    let row = id.to_string();
+    let place = Place { client: world.client, field: servers::LOGIN_KEY_FIELD, row: &row };
+    let sealed = world.settings.master_key.seal(place, login.private.expose_secret().as_bytes()).unwrap();
+    let new = servers::NewServer {
+        provider: "host".into(),
+        address: Some(address.host),
+        host_public_key: Some(host.public),
+        login_public_key: Some(login.public),
+        login_private_key_sealed: Some(sealed),
+        ..world.new_server(id)
+    };
+    world.insert(&new).await;
+    (wanted, provider, world.load(id).await)
+}
+
+#[tokio::test]
+async fn a_machine_of_the_client_is_used_and_given_back() {
+    let Some(world) = world("host", "byop/vps:1").await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let (wanted, provider, server) = machine(&world).await;
+    worker.run(&world.lease(server.id, 1).await).await.unwrap();
+    let ready = world.load(server.id).await;
+    assert_eq!((ready.status, ready.address), (ServerStatus::Ready, server.address.clone()));
+    let session = steps::connect(&world.settings.master_key, &server).await.unwrap();
+    world.ask_delete(server.id).await;
+    worker.run(&world.lease(server.id, 1).await).await.unwrap();
+    assert_eq!(world.load(server.id).await.status, ServerStatus::Deleted);
+    let left = session.run(
+        &[
+            "sh",
+            "-c",
+            "ls -d /opt/byop /etc/docker/certs.d/*; docker ps -aq; docker volume ls -q; \
+        docker network ls -q --filter name=edge; true",
+        ],
+        Exec::default(),
+    );
+    assert_eq!(left.await.unwrap(), "");
+    assert!(session.exec(&["docker", "info"], Exec::default()).await.unwrap().success(), "Docker stays");
+    provider.delete(wanted.server).await.unwrap();
 }
