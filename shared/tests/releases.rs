@@ -1,0 +1,174 @@
+//! What the store says about releases that follow each other, on SQLite.
+#![allow(clippy::unwrap_used)]
+
+use shared::{
+    domain::{AppId, ClientId, CustomerId, DeploymentId, JobId, ServerId, status::DeploymentStatus as Status},
+    queue::{JobKind, NewJob, enqueue},
+    store::{
+        Db, Fence,
+        deployments::{self, Filter, NewDeployment, Place},
+        domains::{self, Holder},
+        servers, sql,
+        status_events::{self, Entity},
+    },
+};
+
+struct World {
+    db: Db,
+    holder: Holder,
+    customer: CustomerId,
+    _dir: tempfile::TempDir,
+}
+
+const PLACE: Place<'static> = Place { vps_id: "vps", vps_ip: "192.0.2.1" };
+
+async fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(&format!("sqlite:{}", dir.path().join("db").display())).await.unwrap();
+    let (client, customer, app, server) = (ClientId::new(), CustomerId::new(), AppId::new(), ServerId::new());
+    let insert = |text, ids: &[String]| ids.iter().fold(sql(text), |s, id| s.text(id)).execute(&db);
+    insert("insert into clients (id, name, created_at) values ($1, 'c', 0)", &[client.to_string()]).await.unwrap();
+    let customers = "insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)";
+    insert(customers, &[customer.to_string(), client.to_string()]).await.unwrap();
+    let apps = "insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
+                values ($1, $2, 'a', 'g', 'b', 0, 0)";
+    insert(apps, &[app.to_string(), client.to_string()]).await.unwrap();
+    let new = servers::NewServer {
+        id: server,
+        client,
+        customer,
+        provider: "local".into(),
+        spec: "{}".into(),
+        address: None,
+        ssh_port: 22,
+        ssh_user: "root".into(),
+        host_public_key: None,
+        login_public_key: None,
+        login_private_key_sealed: None,
+    };
+    let mut tx = db.begin().await.unwrap();
+    servers::insert(&mut tx, &db, &new).await.unwrap();
+    tx.commit().await.unwrap();
+    World { db, holder: Holder { client, app, server }, customer, _dir: dir }
+}
+
+impl World {
+    /// A release and a claimed job on it.
+    async fn release(&self) -> (DeploymentId, Fence) {
+        let (id, h) = (DeploymentId::new(), &self.holder);
+        let mut tx = self.db.begin().await.unwrap();
+        let new = NewDeployment {
+            id,
+            client: h.client,
+            app: h.app,
+            customer: self.customer,
+            server: h.server,
+            build: None,
+            sequence: deployments::next_sequence(&mut tx, h.client, h.server, h.app).await.unwrap(),
+            image_repository: "r".into(),
+            image_tag: None,
+            image_digest: "sha256:0".into(),
+            port: 80,
+            health_path: "/".into(),
+            domain: "shop.example.com".into(),
+            env_sealed: String::new(),
+        };
+        let domain = "shop.example.com".parse().unwrap();
+        assert!(domains::claim(&mut tx, 0, &domain, h).await.unwrap());
+        deployments::insert(&mut tx, &self.db, &new).await.unwrap();
+        let job = enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, h.client)).await.unwrap().id();
+        tx.commit().await.unwrap();
+        self.claim(job, 1).await;
+        (id, Fence { job, attempt: 1 })
+    }
+
+    async fn claim(&self, job: JobId, attempt: i64) {
+        sql("update jobs set state = 'running', attempt = $1, lease_owner = 't', lease_until = 0 where id = $2")
+            .int(attempt)
+            .text(job)
+            .execute(&self.db)
+            .await
+            .unwrap();
+    }
+
+    async fn advance(&self, id: DeploymentId, fence: Fence, to: Status) -> bool {
+        let mut tx = self.db.begin().await.unwrap();
+        let moved = deployments::advance(&mut tx, &self.db, fence, id, to, None).await.unwrap();
+        tx.commit().await.unwrap();
+        moved
+    }
+
+    async fn go_live(&self, id: DeploymentId, fence: Fence) -> bool {
+        for to in [Status::Preparing, Status::Pulling, Status::Starting, Status::Verifying, Status::Switching] {
+            assert!(self.advance(id, fence, to).await, "{to}");
+        }
+        let mut tx = self.db.begin().await.unwrap();
+        let live = deployments::set_live(&mut tx, &self.db, fence, id, PLACE).await.unwrap();
+        tx.commit().await.unwrap();
+        live
+    }
+
+    async fn delete(&self, id: DeploymentId, fence: Fence) -> bool {
+        let mut tx = self.db.begin().await.unwrap();
+        let deleted = deployments::set_deleted(&mut tx, &self.db, fence, id).await.unwrap();
+        tx.commit().await.unwrap();
+        deleted
+    }
+
+    async fn status(&self, id: DeploymentId) -> Status {
+        deployments::get(&self.db, self.holder.client, id).await.unwrap().unwrap().status
+    }
+}
+
+#[tokio::test]
+async fn a_new_release_supersedes_the_one_before() {
+    let world = world().await;
+    let (one, first) = world.release().await;
+    let (two, second) = world.release().await;
+    assert!(world.go_live(one, first).await);
+    assert!(world.go_live(two, second).await);
+    assert_eq!((world.status(one).await, world.status(two).await), (Status::Superseded, Status::Live));
+    let listed = deployments::list(&world.db, world.holder.client, Filter::default(), None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|d| (d.id, d.sequence)).collect::<Vec<_>>(), [(two, 2), (one, 1)]);
+    let events = status_events::list(&world.db, world.holder.client, Entity::Deployment, two).await.unwrap();
+    assert_eq!(events.len(), 7);
+    assert!(deployments::get(&world.db, ClientId::new(), two).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_older_release_cannot_replace_a_newer_one() {
+    let world = world().await;
+    let (one, first) = world.release().await;
+    let (two, second) = world.release().await;
+    assert!(world.go_live(two, second).await);
+    assert!(!world.go_live(one, first).await);
+    assert_eq!((world.status(one).await, world.status(two).await), (Status::Switching, Status::Live));
+}
+
+#[tokio::test]
+async fn a_lost_attempt_writes_nothing() {
+    let world = world().await;
+    let (id, stale) = world.release().await;
+    assert!(world.advance(id, stale, Status::Preparing).await);
+    world.claim(stale.job, 2).await;
+    assert!(!world.advance(id, stale, Status::Pulling).await);
+    assert!(!world.delete(id, stale).await);
+    assert!(!deployments::set_compose(&world.db, stale, id, "x").await.unwrap());
+    assert_eq!(world.status(id).await, Status::Preparing);
+    assert!(world.advance(id, Fence { attempt: 2, ..stale }, Status::Preparing).await);
+}
+
+#[tokio::test]
+async fn a_domain_is_free_once_nothing_serves_it() {
+    let world = world().await;
+    let domain = "shop.example.com".parse().unwrap();
+    let (one, first) = world.release().await;
+    let (two, second) = world.release().await;
+    assert!(world.go_live(one, first).await);
+    assert!(world.advance(two, second, Status::Preparing).await);
+    assert!(world.delete(one, first).await);
+    assert!(domains::holder(&world.db, &domain).await.unwrap().is_some(), "the second release may still serve it");
+    assert!(world.delete(two, second).await);
+    assert_eq!(world.status(two).await, Status::Deleted);
+    assert!(domains::holder(&world.db, &domain).await.unwrap().is_none());
+}
