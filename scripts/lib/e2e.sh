@@ -16,7 +16,6 @@ LIB=$ROOT/scripts/lib
 # shellcheck source=/dev/null
 . "$ENV_FILE"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${BYOP_TARGET:-$HOME/.cache/byop-engine/target}}
-BIN=$CARGO_TARGET_DIR/debug
 # shellcheck source=/dev/null
 . "$LIB/product.sh"
 

@@ -6,7 +6,7 @@
 
 PROCESSES=(api worker-build worker-provision worker-deploy)
 RUN=${BYOP_RUN:-$BYOP_STATE/run}
-BIN=${BYOP_BIN:-}
+BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 
 product_log() { printf '%s/log/%s.log' "$RUN" "$1"; }
 product_pid() { cat "$RUN/pid/$1" 2>/dev/null; }
