@@ -118,7 +118,7 @@ impl World {
             .unwrap();
     }
 
-    async fn load(&self, id: ServerId) -> servers::Server {
+    async fn load(&self, id: ServerId) -> Server {
         servers::load_unfenced(&self.db, id).await.unwrap().unwrap()
     }
 
@@ -158,7 +158,7 @@ async fn life(test: &str, image: &str) {
     let facts: serde_json::Value = serde_json::from_str(server.facts.as_deref().unwrap()).unwrap();
     assert_eq!(facts["edge"], "running", "{facts}");
 
-    let other = servers::Server { host_public_key: Some(generate_key("x").unwrap().public), ..server.clone() };
+    let other = Server { host_public_key: Some(generate_key("x").unwrap().public), ..server.clone() };
     let refused = steps::connect(&world.settings.master_key, &other).await.err().unwrap();
     assert!(refused.to_string().contains("another host key"), "{refused}");
 
