@@ -1,6 +1,4 @@
-//! Releases on a real server: registry, Traefik, ACME, the worker's own binary. Needs the local environment
-//! (`BYOP_TEST_ENV_FILE`).
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+//! What a test of releases stands on: a registry, a database with an app, a server, and the worker's binary.
 
 use std::{
     path::Path,
@@ -29,7 +27,7 @@ fn env(name: &str) -> String {
 }
 
 /// A registry without accounts: pushes go to loopback, where engines accept plain HTTP, pulls to the gateway by TLS.
-struct Registry {
+pub struct Registry {
     running: Vec<Child>,
     push: String,
     pull: String,
@@ -100,10 +98,10 @@ fn image(registry: &Registry, dir: &Path, repository: &str, release: &str) -> St
     own.split_once('@').unwrap().1.to_owned()
 }
 
-struct World {
+pub struct World {
     dir: tempfile::TempDir,
     url: String,
-    db: Db,
+    pub db: Db,
     client: ClientId,
     customer: CustomerId,
     app: AppId,
@@ -113,7 +111,7 @@ struct World {
     domain: String,
 }
 
-async fn world(test: &str) -> Option<World> {
+pub async fn world(test: &str) -> Option<World> {
     if std::env::var("BYOP_TEST_ENV_FILE").is_err() {
         println!("SKIPPED {test}: BYOP_TEST_ENV_FILE is not set");
         return None;
@@ -154,7 +152,7 @@ async fn world(test: &str) -> Option<World> {
 }
 
 impl World {
-    async fn provision(&self) {
+    pub async fn provision(&self) {
         let new = servers::NewServer {
             id: self.server,
             client: self.client,
@@ -180,7 +178,7 @@ impl World {
     }
 
     /// A job on the server that counts as claimed by us.
-    async fn claimed(&self, kind: JobKind) -> Lease {
+    pub async fn claimed(&self, kind: JobKind) -> Lease {
         let new = NewJob::new(kind, self.server, self.client);
         let mut tx = self.db.begin().await.unwrap();
         let id = queue::enqueue(&mut tx, &self.db, &new).await.unwrap().id();
@@ -195,7 +193,7 @@ impl World {
         Lease::detached(Job { id, kind, subject, client, attempt: 1, max_attempts: 3, timeout }).0
     }
 
-    async fn server(&self) -> servers::Server {
+    pub async fn server(&self) -> servers::Server {
         servers::load_unfenced(&self.db, self.server).await.unwrap().unwrap()
     }
 
@@ -203,11 +201,11 @@ impl World {
         format!("{}/{}", self.client.0.simple(), self.app.0.simple())
     }
 
-    fn image(&self, release: &str) -> String {
+    pub fn image(&self, release: &str) -> String {
         image(&self.registry, self.dir.path(), &self.repository(), release)
     }
 
-    async fn deployment(&self, digest: &str, env: serde_json::Value) -> DeploymentId {
+    pub async fn deployment(&self, digest: &str, env: serde_json::Value) -> DeploymentId {
         let id = DeploymentId::new();
         let row = id.to_string();
         let place = Place { client: self.client, field: deployments::ENV_FIELD, row: &row };
@@ -236,14 +234,14 @@ impl World {
         id
     }
 
-    async fn stop(&self, id: DeploymentId) {
+    pub async fn stop(&self, id: DeploymentId) {
         let mut tx = self.db.begin().await.unwrap();
         assert!(deployments::request_stop(&mut tx, &self.db, self.client, id).await.unwrap());
         queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
         tx.commit().await.unwrap();
     }
 
-    async fn cancel(&self, id: DeploymentId) {
+    pub async fn cancel(&self, id: DeploymentId) {
         let job = sql("select id from jobs where subject_id = $1 order by id desc limit 1");
         let job = job.text(id).fetch_one(&self.db, |r| r.parse("id")).await.unwrap();
         let mut tx = self.db.begin().await.unwrap();
@@ -251,24 +249,24 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    async fn delete(&self, id: DeploymentId) {
+    pub async fn delete(&self, id: DeploymentId) {
         let mut tx = self.db.begin().await.unwrap();
         assert!(deployments::request_delete(&mut tx, &self.db, self.client, id).await.unwrap());
         queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
         tx.commit().await.unwrap();
     }
 
-    async fn get(&self, id: DeploymentId) -> deployments::Deployment {
+    pub async fn get(&self, id: DeploymentId) -> deployments::Deployment {
         deployments::get(&self.db, self.client, id).await.unwrap().unwrap()
     }
 
-    async fn log(&self, id: DeploymentId) -> String {
+    pub async fn log(&self, id: DeploymentId) -> String {
         let segments = log_segments::list_after(&self.db, self.client, id, 0, 1000).await.unwrap();
         segments.into_iter().map(|s| s.text).collect::<Vec<_>>().join("\n")
     }
 
     /// The worker's own binary on the same database.
-    fn worker(&self, crash_at: Option<&str>) -> Worker {
+    pub fn worker(&self, crash_at: Option<&str>) -> Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker-deploy"));
         command
             .env("BYOP_DATABASE_URL", &self.url)
@@ -287,7 +285,7 @@ impl World {
         Worker(command.spawn().unwrap())
     }
 
-    async fn settled(&self, id: DeploymentId, wanted: Status) {
+    pub async fn settled(&self, id: DeploymentId, wanted: Status) {
         let until = Instant::now() + Duration::from_secs(120);
         loop {
             let d = self.get(id).await;
@@ -310,7 +308,7 @@ impl World {
     }
 
     /// Waits until a deployment is in a state on its way.
-    async fn begun(&self, id: DeploymentId, wanted: Status) {
+    pub async fn begun(&self, id: DeploymentId, wanted: Status) {
         let until = Instant::now() + Duration::from_secs(60);
         while self.get(id).await.status != wanted {
             assert!(Instant::now() < until, "{id} never was {wanted}");
@@ -319,7 +317,7 @@ impl World {
     }
 
     /// What a visitor sees, with the certificate verified.
-    async fn visit(&self) -> (String, String) {
+    pub async fn visit(&self) -> (String, String) {
         let ip = self.server().await.address.unwrap();
         let pem = std::fs::read(env("BYOP_VERIFY_CA_FILE")).unwrap();
         let roots = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
@@ -335,7 +333,7 @@ impl World {
         (answer.text().await.unwrap(), release)
     }
 
-    async fn session(&self) -> Session {
+    pub async fn session(&self) -> Session {
         let server = self.server().await;
         let target = Target {
             host: server.address.clone().unwrap(),
@@ -348,13 +346,13 @@ impl World {
     }
 
     /// The compose projects of releases on the server.
-    async fn projects(&self) -> Vec<String> {
+    pub async fn projects(&self) -> Vec<String> {
         let argv = ["docker", "ps", "-a", "--filter", "label=byop.app", "--format", "{{.Label \"byop.deployment\"}}"];
         let text = self.session().await.run(&argv, Exec::default()).await.unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
-    async fn assert_no_password_left(&self) {
+    pub async fn assert_no_password_left(&self) {
         let argv = [
             "sh",
             "-c",
@@ -363,7 +361,7 @@ impl World {
         assert_eq!(self.session().await.run(&argv, Exec::default()).await.unwrap(), "");
     }
 
-    async fn tear_down(self) {
+    pub async fn tear_down(self) {
         let mut tx = self.db.begin().await.unwrap();
         servers::request_delete(&mut tx, &self.db, self.client, self.server).await.unwrap();
         tx.commit().await.unwrap();
@@ -372,90 +370,11 @@ impl World {
     }
 }
 
-struct Worker(Child);
+pub struct Worker(pub Child);
 
 impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn hello() -> serde_json::Value {
-    serde_json::json!({ "WORD": "hello $HOME \"quoted\"" })
-}
-
-#[tokio::test]
-async fn releases_follow_each_other_and_leave_nothing() {
-    let Some(world) = world("releases").await else { return };
-    let (one, two) = (world.image("one"), world.image("two"));
-    let _worker = world.worker(None);
-    let started = Instant::now();
-    let first = world.deployment(&one, hello()).await;
-    world.settled(first, Status::Live).await;
-    println!("first release live after {:?}", started.elapsed());
-    assert_eq!(world.visit().await, ("hello $HOME \"quoted\" one".into(), first.to_string()));
-    world.assert_no_password_left().await;
-
-    // A release that does not start leaves the one that runs alone, and says why without telling the secret.
-    let broken = world.deployment(&two, serde_json::json!({ "BROKEN": "hunter2hunter2" })).await;
-    world.settled(broken, Status::Failed).await;
-    let message = world.get(broken).await.error_message.unwrap();
-    assert!(message.contains("cannot start: [secret]") && !message.contains("hunter2"), "{message}");
-    assert!(world.log(broken).await.contains("cannot start: [secret]"));
-    assert_eq!(world.visit().await.1, first.to_string());
-    assert_eq!(world.projects().await, [first.to_string()]);
-
-    let started = Instant::now();
-    let second = world.deployment(&two, hello()).await;
-    world.settled(second, Status::Live).await;
-    println!("second release live after {:?}", started.elapsed());
-    assert_eq!(world.visit().await, ("hello $HOME \"quoted\" two".into(), second.to_string()));
-    assert_eq!(world.projects().await, [second.to_string()]);
-    assert_eq!(world.get(first).await.status, Status::Superseded);
-    let live = world.get(second).await;
-    assert!(live.deployed_at.is_some() && live.vps_ip.is_some() && live.vps_id.is_some());
-
-    // A release that never answers is cancelled while it is waited for.
-    let slow = world.deployment(&two, serde_json::json!({ "SILENT": "1" })).await;
-    world.begun(slow, Status::Starting).await;
-    world.cancel(slow).await;
-    world.settled(slow, Status::Cancelled).await;
-    assert_eq!(world.projects().await, [second.to_string()]);
-    assert_eq!(world.visit().await.1, second.to_string());
-
-    world.stop(second).await;
-    world.settled(second, Status::Stopped).await;
-    assert_eq!(world.projects().await, Vec::<String>::new());
-
-    for id in [first, broken, slow, second] {
-        world.delete(id).await;
-        world.settled(id, Status::Deleted).await;
-    }
-    assert_eq!(world.projects().await, Vec::<String>::new());
-    let left = world.session().await.run(&["ls", "-A", "/opt/byop/apps"], Exec::default()).await.unwrap();
-    assert_eq!(left, "");
-    world.tear_down().await;
-}
-
-#[tokio::test]
-async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
-    let Some(world) = world("crash at every step").await else { return };
-    let digest = world.image("crash");
-    for step in ["preparing", "pulling", "starting", "verifying", "switching", "live", "retiring"] {
-        for side in ["before", "after"] {
-            let place = format!("{step}.{side}");
-            let id = world.deployment(&digest, hello()).await;
-            let mut dying = world.worker(Some(&place));
-            let end = tokio::task::spawn_blocking(move || dying.0.wait().unwrap()).await.unwrap();
-            assert!(!end.success(), "{place}: the worker did not die");
-            let worker = world.worker(None);
-            world.settled(id, Status::Live).await;
-            drop(worker);
-            assert_eq!(world.visit().await.1, id.to_string(), "{place}");
-            assert_eq!(world.projects().await, [id.to_string()], "{place}");
-        }
-    }
-    world.assert_no_password_left().await;
-    world.tear_down().await;
 }

@@ -1,0 +1,89 @@
+//! Releases on a real server: registry, Traefik, ACME, the worker's own binary. Needs the local environment
+//! (`BYOP_TEST_ENV_FILE`).
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod world;
+
+use std::time::Instant;
+
+use shared::{domain::status::DeploymentStatus as Status, ssh::Exec};
+use world::world;
+
+fn hello() -> serde_json::Value {
+    serde_json::json!({ "WORD": "hello $HOME \"quoted\"" })
+}
+
+#[tokio::test]
+async fn releases_follow_each_other_and_leave_nothing() {
+    let Some(world) = world("releases").await else { return };
+    let (one, two) = (world.image("one"), world.image("two"));
+    let _worker = world.worker(None);
+    let started = Instant::now();
+    let first = world.deployment(&one, hello()).await;
+    world.settled(first, Status::Live).await;
+    println!("first release live after {:?}", started.elapsed());
+    assert_eq!(world.visit().await, ("hello $HOME \"quoted\" one".into(), first.to_string()));
+    world.assert_no_password_left().await;
+
+    // A release that does not start leaves the one that runs alone, and says why without telling the secret.
+    let broken = world.deployment(&two, serde_json::json!({ "BROKEN": "hunter2hunter2" })).await;
+    world.settled(broken, Status::Failed).await;
+    let message = world.get(broken).await.error_message.unwrap();
+    assert!(message.contains("cannot start: [secret]") && !message.contains("hunter2"), "{message}");
+    assert!(world.log(broken).await.contains("cannot start: [secret]"));
+    assert_eq!(world.visit().await.1, first.to_string());
+    assert_eq!(world.projects().await, [first.to_string()]);
+
+    let started = Instant::now();
+    let second = world.deployment(&two, hello()).await;
+    world.settled(second, Status::Live).await;
+    println!("second release live after {:?}", started.elapsed());
+    assert_eq!(world.visit().await, ("hello $HOME \"quoted\" two".into(), second.to_string()));
+    assert_eq!(world.projects().await, [second.to_string()]);
+    assert_eq!(world.get(first).await.status, Status::Superseded);
+    let live = world.get(second).await;
+    assert!(live.deployed_at.is_some() && live.vps_ip.is_some() && live.vps_id.is_some());
+
+    // A release that never answers is cancelled while it is waited for.
+    let slow = world.deployment(&two, serde_json::json!({ "SILENT": "1" })).await;
+    world.begun(slow, Status::Starting).await;
+    world.cancel(slow).await;
+    world.settled(slow, Status::Cancelled).await;
+    assert_eq!(world.projects().await, [second.to_string()]);
+    assert_eq!(world.visit().await.1, second.to_string());
+
+    world.stop(second).await;
+    world.settled(second, Status::Stopped).await;
+    assert_eq!(world.projects().await, Vec::<String>::new());
+
+    for id in [first, broken, slow, second] {
+        world.delete(id).await;
+        world.settled(id, Status::Deleted).await;
+    }
+    assert_eq!(world.projects().await, Vec::<String>::new());
+    let left = world.session().await.run(&["ls", "-A", "/opt/byop/apps"], Exec::default()).await.unwrap();
+    assert_eq!(left, "");
+    world.tear_down().await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
+    let Some(world) = world("crash at every step").await else { return };
+    let digest = world.image("crash");
+    for step in ["preparing", "pulling", "starting", "verifying", "switching", "live", "retiring"] {
+        for side in ["before", "after"] {
+            let place = format!("{step}.{side}");
+            let id = world.deployment(&digest, hello()).await;
+            let mut dying = world.worker(Some(&place));
+            let end = tokio::task::spawn_blocking(move || dying.0.wait().unwrap()).await.unwrap();
+            assert!(!end.success(), "{place}: the worker did not die");
+            let worker = world.worker(None);
+            world.settled(id, Status::Live).await;
+            drop(worker);
+            assert_eq!(world.visit().await.1, id.to_string(), "{place}");
+            assert_eq!(world.projects().await, [id.to_string()], "{place}");
+        }
+    }
+    world.assert_no_password_left().await;
+    world.tear_down().await;
+}
