@@ -126,16 +126,16 @@ pub async fn find_by_job(on: impl Into<On<'_>>, client: ClientId, job: JobId) ->
         .await
 }
 
-/// Whether an attempt of a build's job holds its lease now.
-pub async fn is_running(on: impl Into<On<'_>>, id: BuildId, attempt: i64) -> Result<bool, DbError> {
-    let running = sql("
-        select j.id from jobs j join build_jobs b on b.job_id = j.id
-        where b.id = $1 and j.attempt = $2 and j.state = 'running'")
+/// Whether an attempt of a build is known to be over: the build is in this database, and no such attempt holds its lease.
+pub async fn is_over(on: impl Into<On<'_>>, id: BuildId, attempt: i64) -> Result<bool, DbError> {
+    let over = sql("
+        select id from build_jobs where id = $1 and not exists (
+          select 1 from jobs where jobs.id = build_jobs.job_id and attempt = $2 and state = 'running')")
     .text(id)
     .int(attempt)
     .fetch_optional(on, |r| r.text("id"))
     .await?;
-    Ok(running.is_some())
+    Ok(over.is_some())
 }
 
 /// Moves a build to `to`, which is not an end. Returns whether it moved.

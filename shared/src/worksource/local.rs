@@ -51,7 +51,7 @@ impl WorkSource for LocalSource {
     }
 
     async fn is_running(&self, build: BuildId, attempt: i64) -> Result<bool, SourceError> {
-        builds::is_running(&self.db, build, attempt).await.map_err(failed)
+        builds::is_over(&self.db, build, attempt).await.map(|over| !over).map_err(failed)
     }
 }
 

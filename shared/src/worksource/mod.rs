@@ -212,7 +212,8 @@ pub trait WorkSource: Send + Sync {
     /// Gives builds to the handler until `shutdown`, then drains.
     async fn run(&self, handler: Arc<dyn BuildHandler>, shutdown: CancellationToken) -> Result<(), SourceError>;
 
-    /// Whether this attempt of a build may still be running somewhere; if not, what it left behind can go.
+    /// Whether this attempt of a build may still be running somewhere; if not, what it left behind can go. A build that
+    /// the source does not know may run: an engine can serve more than one installation.
     async fn is_running(&self, build: BuildId, attempt: i64) -> Result<bool, SourceError>;
 }
 
