@@ -47,7 +47,7 @@ e2e_begin() {
 # serve NAME DIR: the folder as a Git repository; prints its URL. Called again, its changes are a new commit.
 serve() { "$LIB/git-server.sh" add "$1" "$2" | grep '^http' | head -n 1; }
 
-dns() { "$LIB/env.sh" dns add "$1" "$2" >/dev/null; }
+dns() { "$LIB/env.sh" dns set "$1" "$2" >/dev/null; }
 
 # is WHAT ACTUAL EXPECTED
 is() {

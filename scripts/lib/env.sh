@@ -6,7 +6,7 @@
 #   env.sh down [--purge]        remove it and check that nothing is left; --purge forgets state
 #   env.sh image NAME...         make base images: node python go rust static (all)
 #   env.sh registry start|stop|collect
-#   env.sh dns add NAME IP | dns remove NAME
+#   env.sh dns set NAME IP | dns remove NAME
 #
 # `registry start` needs the API's certificate, so it comes after `api init`.
 #

@@ -150,20 +150,23 @@ acme_up() {
   step "ACME authority up: https://$GATEWAY:$ACME_PORT/dir"
 }
 
-# dns add NAME IP | dns remove NAME
+# dns set NAME IP | dns remove NAME. A name has one address: the authority would ask any of several.
 dns_command() {
-  local verb=${1:-} name=${2:-} address=${3:-} path body
-  [[ $name =~ ^[A-Za-z0-9._-]+$ ]] || die "usage: env.sh dns add NAME IP | dns remove NAME"
+  local verb=${1:-} name=${2:-} address=${3:-}
+  local usage="usage: env.sh dns set NAME IP | dns remove NAME"
+  [[ $name =~ ^[A-Za-z0-9._-]+$ ]] || die "$usage"
+  dns_admin clear-a "{\"host\":\"$name\"}"
   case $verb in
-    add)
+    set)
       [[ $address =~ ^[0-9]+(\.[0-9]+){3}$ ]] || die "not an IPv4 address: $address"
-      path=add-a body="{\"host\":\"$name\",\"addresses\":[\"$address\"]}"
+      dns_admin add-a "{\"host\":\"$name\",\"addresses\":[\"$address\"]}"
       ;;
-    remove) path=clear-a body="{\"host\":\"$name\"}" ;;
-    *) die "usage: env.sh dns add NAME IP | dns remove NAME" ;;
+    remove) ;;
+    *) die "$usage" ;;
   esac
-  curl -sSf -m 5 -d "$body" "http://$GATEWAY:$DNS_ADMIN_PORT/$path" >/dev/null
 }
+
+dns_admin() { curl -sSf -m 5 -d "$2" "http://$GATEWAY:$DNS_ADMIN_PORT/$1" >/dev/null; }
 
 SERVICES=(pebble dns registry mirror mirror-push)
 services_down() {
