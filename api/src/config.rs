@@ -47,7 +47,7 @@ impl Config {
             jwt_secret: secret("BYOP_JWT_SECRET", SECRET_BYTES)?,
             master_key: MasterKey::from_env()?,
             database_url: required("BYOP_DATABASE_URL")?,
-            listen: parsed("BYOP_API_LISTEN", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
+            listen: listen_address()?,
             operator_token: match optional("BYOP_OPERATOR_TOKEN") {
                 Some(_) => Some(secret("BYOP_OPERATOR_TOKEN", SECRET_BYTES)?),
                 None => None,
@@ -74,4 +74,9 @@ impl RegistryFiles {
             certificate: file("BYOP_REGISTRY_TOKEN_CERT", "registry-token.crt"),
         }
     }
+}
+
+/// `BYOP_API_LISTEN`: the address the API listens on.
+pub fn listen_address() -> Result<SocketAddr, ConfigError> {
+    parsed("BYOP_API_LISTEN", SocketAddr::from(([127, 0, 0, 1], 8080)))
 }

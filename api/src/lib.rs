@@ -8,6 +8,7 @@ pub mod app;
 pub mod auth;
 pub mod config;
 mod edge;
+pub mod health;
 mod idempotency;
 pub mod init;
 mod logs;

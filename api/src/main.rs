@@ -1,7 +1,12 @@
-//! `api` serves; `api init` makes keys and the database's schema; `api openapi` prints the document.
+//! `api` serves; `api init` makes keys and the database's schema; `api openapi` prints the document; `api health` asks a
+//! running one whether it is ready.
 
 use anyhow::{Context, bail};
-use api::{App, Config, config::RegistryFiles, init, openapi};
+use api::{
+    App, Config,
+    config::{RegistryFiles, listen_address},
+    health, init, openapi,
+};
 use shared::{config::required, store::Db};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +21,8 @@ async fn main() -> anyhow::Result<()> {
         [] => serve().await,
         ["init"] => prepare().await,
         ["openapi"] => print_document(),
-        _ => bail!("usage: api [init | openapi]"),
+        ["health"] => health::check(listen_address()?).await,
+        _ => bail!("usage: api [init | openapi | health]"),
     }
 }
 

@@ -357,7 +357,7 @@ mod tests {
             hides(&secret, secret.clone().into_bytes(), &before, &after, cut);
             hides(&secret, percent_encode(secret.as_bytes(), UNRESERVED).to_string().into_bytes(), &before, &after, cut);
             let json = serde_json::Value::from(secret.as_str()).to_string();
-            hides(&secret, json[1..json.len() - 1].as_bytes().to_vec(), &before, &after, cut);
+            hides(&secret, json.as_bytes()[1..json.len() - 1].to_vec(), &before, &after, cut);
         }
 
         #[test]

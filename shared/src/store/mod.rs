@@ -11,12 +11,10 @@ mod fence;
 pub mod servers;
 mod sql;
 
-pub mod builds;
-pub mod log_segments;
-pub mod status_events;
 pub mod api_keys;
 pub mod app_env;
 pub mod apps;
+pub mod builds;
 pub mod clients;
 pub mod customers;
 pub mod deploy_keys;
@@ -24,8 +22,10 @@ pub mod domains;
 pub mod forge_host_keys;
 pub mod idempotency;
 pub mod jobs;
+pub mod log_segments;
 pub mod registry_grants;
 pub mod sessions;
+pub mod status_events;
 pub mod users;
 
 pub use bell::Listener;
