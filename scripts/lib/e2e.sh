@@ -25,7 +25,11 @@ e2e_end() {
   set +e
   [ "$code" = 0 ] || {
     echo "--- ${0##*/} failed with $code; the end of each log:"
-    tail -n 25 "$RUN"/log/*.log
+    local file
+    for file in "$RUN"/log/*.log; do
+      printf -- '--- %s\n' "${file##*/}"
+      grep -v ' request ' "$file" | tail -n 25
+    done
   }
   product_clean
   "$LIB/git-server.sh" stop >/dev/null 2>&1

@@ -65,20 +65,25 @@ product_stop() {
   done
 }
 
-# Servers and builders are containers of the engine, found by their labels; gone with everything in them.
-product_leftovers() {
-  docker ps -aq --filter label=byop.managed 2>/dev/null
+# Ids of this run's rows: other installations may share the Docker engine, and theirs stay.
+product_ids() { # TABLE
+  [ ! -s "$RUN/byop.db" ] || python3 - "$RUN/byop.db" "$1" <<'P'
+import sqlite3, sys
+for (row,) in sqlite3.connect(sys.argv[1]).execute(f"select id from {sys.argv[2]}"):
+    print(row)
+P
 }
 
+# Servers are containers with a volume, builders containers, caches volumes: found by label, gone with the run.
 product_clean() {
+  local id label
   product_stop
-  local ids
-  ids=$(product_leftovers)
-  # shellcheck disable=SC2086
-  [ -z "$ids" ] || docker rm -fv $ids >/dev/null 2>&1 || true
-  ids=$(docker volume ls -q --filter label=byop.managed 2>/dev/null)
-  # shellcheck disable=SC2086
-  [ -z "$ids" ] || docker volume rm $ids >/dev/null 2>&1 || true
+  for id in $(product_ids servers) $(product_ids build_jobs) $(product_ids clients); do
+    for label in "byop.server=$id" "byop.build=$id" "byop.client=$id"; do
+      docker ps -aq --filter "label=$label" | xargs -r docker rm -fv >/dev/null 2>&1 || true
+      docker volume ls -q --filter "label=$label" | xargs -r docker volume rm >/dev/null 2>&1 || true
+    done
+  done
   rm -rf "$RUN"
 }
 

@@ -12,7 +12,7 @@ pub fn init() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if crate::config::optional("BYOP_LOG_FORMAT").as_deref() == Some("text") {
-        logs.init();
+        logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
     } else {
         logs.json().flatten_event(true).init();
     }
