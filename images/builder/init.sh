@@ -1,16 +1,23 @@
 #!/bin/bash
-# First process of a build engine: firewall, then dockerd, then the word that both are there.
+# First process of a build engine: firewall, disk, dockerd, then the word that all are there.
 #
-#   BYOP_DENY_CIDRS    networks that build steps must not reach
+#   BYOP_DENY_CIDRS    networks that the build must not reach
 #   BYOP_ALLOW_CIDRS   exceptions, looked at first
-#   BYOP_ENGINE_ALLOW  host:port places that the engine itself must reach (registry, mirror,
-#                      token service); if it is set, the engine is held to the same networks
+#   BYOP_ENGINE_ALLOW  host:port places that the engine itself reaches all the same (a mirror)
+#   BYOP_DISK_BYTES    the size of the disk for images, cache and steps
+#
+#   byop-builder allow HOST:PORT...   opens further places to the engine; for the push, when no
+#                                     stranger's code runs any more
 #
 # Build steps are forwarded traffic, so their rules live in DOCKER-USER (and in INPUT for this
 # container's own addresses). What the engine fetches itself, as `ADD` of a URL does, leaves by
-# OUTPUT; it can only be limited when its own places are named.
+# OUTPUT.
+#
+# The disk is a file system in a sparse file of the cache volume: a step that writes more than
+# it has finds no space, at that byte and whatever else the machine has free.
 set -euo pipefail
 ready=/run/builder-ready
+disk=/var/lib/byop-cache/disk.ext4
 
 delegate_cgroups() {
   local root=/sys/fs/cgroup pid
@@ -51,21 +58,70 @@ limit_steps() {
   rule -A INPUT -i docker0 -j DROP
 }
 
+# Refused and not dropped, so that a build with such a URL fails at once.
 limit_engine() {
-  local place address
-  [ -n "${BYOP_ENGINE_ALLOW:-}" ] || return 0
+  local cidr
   rule -A OUTPUT -o lo -j ACCEPT
   permit OUTPUT ACCEPT
-  for place in $BYOP_ENGINE_ALLOW; do
-    for address in $(getent ahostsv4 "${place%:*}" | awk '{print $1}' | sort -u); do
-      rule -A OUTPUT -d "$address" -p tcp --dport "${place##*:}" -j ACCEPT
-    done
+  for cidr in ${BYOP_DENY_CIDRS:-}; do
+    rule -A OUTPUT -d "$cidr" -j REJECT --reject-with icmp-admin-prohibited
   done
-  deny OUTPUT
+  # A name that is not known yet is no reason to stop: public places need no rule.
+  # shellcheck disable=SC2086  # a list of places
+  allow ${BYOP_ENGINE_ALLOW:-} || true
 }
 
-# Steps get no IPv6 address from Docker's default bridge; forwarding it is refused as well.
-refuse_ipv6() { ip6tables -w 10 -P FORWARD DROP 2>/dev/null || true; }
+# allow HOST:PORT...: fails if one of the hosts is not known, after opening the others.
+allow() {
+  local place address known missing=0
+  for place in "$@"; do
+    known=''
+    for address in $(getent ahostsv4 "${place%:*}" | awk '{print $1}' | sort -u); do
+      rule -I OUTPUT 1 -d "$address" -p tcp --dport "${place##*:}" -j ACCEPT
+      known=1
+    done
+    [ -n "$known" ] || { echo "unknown host: ${place%:*}" >&2; missing=1; }
+  done
+  return $missing
+}
+
+# The rules above are about IPv4, so there is nothing else.
+refuse_ipv6() {
+  [ ! -d /proc/sys/net/ipv6/conf ] || sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+}
+
+mount_disk() { mount -o loop,noatime,discard,noinit_itable "$disk" /var/lib/docker; }
+
+make_disk() {
+  rm -f "$disk"
+  truncate -s "$BYOP_DISK_BYTES" "$disk"
+  mkfs.ext4 -q -F -m 0 -i 8192 -J size=32 -E lazy_itable_init=1,nodiscard "$disk"
+}
+
+# A disk with too little room for the daemon itself is no use, however much it remembers.
+has_room() {
+  local blocks free
+  read -r blocks free < <(stat --file-system --format='%b %f' /var/lib/docker)
+  ((free * 20 > blocks))
+}
+
+# What is on the disk is a cache: if its size is to change, or it cannot be used, a new one is
+# made. An engine that was killed lets its disk go a moment later than its container.
+disk_up() {
+  local n
+  [ -n "${BYOP_DISK_BYTES:-}" ] || return 0
+  for n in {0..127}; do [ -e "/dev/loop$n" ] || mknod -m 600 "/dev/loop$n" b 7 "$n"; done
+  for n in {1..100}; do
+    [ -n "$(losetup -j "$disk" 2>/dev/null)" ] || break
+    sleep 0.1
+  done
+  if [ "$(stat -c %s "$disk" 2>/dev/null)" = "$BYOP_DISK_BYTES" ] && mount_disk; then
+    ! has_room || return 0
+    umount /var/lib/docker
+  fi
+  make_disk
+  mount_disk
+}
 
 # protect PID...: the memory killer takes these last. Where the machine does not allow it
 # (it needs CAP_SYS_RESOURCE), the raised score of the build steps alone decides; see runc.sh.
@@ -90,11 +146,17 @@ shut_down() {
   exit 0
 }
 
+if [ "${1:-}" = allow ]; then
+  shift
+  allow "$@"
+  exit
+fi
 rm -f $ready /run/docker.pid /var/run/docker.pid
 delegate_cgroups
 limit_steps
 limit_engine
 refuse_ipv6
+disk_up
 protect $$
 mapfile -t options < <(plain_http_options)
 dockerd "${options[@]}" >/var/log/dockerd.log 2>&1 &

@@ -63,6 +63,26 @@ pub struct Registry {
     pub ca_file: Option<PathBuf>,
     /// A pull mirror for public images.
     pub mirror: Option<String>,
+    /// The URL of whoever gives out the registry's tokens. Needed here only if its address is a private one.
+    pub token_service: Option<String>,
+}
+
+impl Registry {
+    /// `host:port` of what a push reaches.
+    pub fn push_places(&self) -> Vec<String> {
+        let registry = url_place(&format!("https://{}", self.host));
+        registry.into_iter().chain(self.token_service.as_deref().and_then(url_place)).collect()
+    }
+
+    /// `host:port` of what base images come from.
+    pub fn pull_places(&self) -> Vec<String> {
+        self.mirror.as_deref().and_then(url_place).into_iter().collect()
+    }
+}
+
+fn url_place(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 impl BuildConfig {
@@ -75,6 +95,7 @@ impl BuildConfig {
                 host: required("BYOP_REGISTRY")?,
                 ca_file: optional("BYOP_REGISTRY_CA_FILE").map(Into::into),
                 mirror: optional("BYOP_IMAGE_MIRROR"),
+                token_service: optional("BYOP_API_URL"),
             },
             concurrency: at_least_one("BYOP_BUILD_CONCURRENCY", 1)?,
             log_bytes: parsed("BYOP_BUILD_LOG_BYTES", 10 * MIB)?,
@@ -143,4 +164,24 @@ fn cidrs(name: &'static str) -> Result<Vec<IpNet>, ConfigError> {
     let list = optional(name).unwrap_or_default();
     let items = list.split([',', ' ']).map(str::trim).filter(|c| !c.is_empty());
     items.map(|c| c.parse().map_err(|_| ConfigError::invalid(name, format!("{c:?} is not a network")))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_a_registry() {
+        let registry = Registry {
+            host: "10.1.2.3:5443".into(),
+            ca_file: None,
+            mirror: Some("http://mirror.internal/".into()),
+            token_service: Some("https://api.internal/base".into()),
+        };
+        assert_eq!(registry.push_places(), ["10.1.2.3:5443", "api.internal:443"]);
+        assert_eq!(registry.pull_places(), ["mirror.internal:80"]);
+        let public = Registry { host: "registry.test".into(), mirror: None, token_service: None, ..registry };
+        assert_eq!(public.push_places(), ["registry.test:443"]);
+        assert!(public.pull_places().is_empty());
+    }
 }

@@ -1,8 +1,9 @@
 //! Building: the tree goes into the build's engine, BuildKit runs, its lines come out.
 //!
 //! Invariants: secrets are files in memory that BuildKit mounts into single steps; they stand in no argument, no
-//! environment and no image. The disk that the build's engine uses is looked at while it runs. Absent: the push, and
-//! its login, which does not exist yet while strangers' code runs.
+//! environment and no image. Absent: the push, and its login, which does not exist yet while strangers' code runs; and
+//! the disk's limit, which is the size of the disk itself (see [`super::builder`]). It is looked at here only so that a
+//! full one is told as such, whatever the step made of it.
 
 use std::time::Duration;
 
@@ -29,8 +30,7 @@ use crate::{
 
 const SOURCE: &str = "/work/source";
 const DOCKERFILE: &str = "/work/Dockerfile.byop";
-/// How often the disk is measured: often enough for a limit in gigabytes, seldom enough to cost nothing.
-const MEASURE: Duration = Duration::from_secs(10);
+const MEASURE: Duration = Duration::from_secs(2);
 const SHORT: Duration = Duration::from_secs(30);
 const PRUNE: Duration = Duration::from_secs(300);
 
@@ -75,7 +75,7 @@ pub async fn build(
 fn image(builder: &BuildEngine, order: &BuildOrder, commit: &str) -> Image {
     let (commit, build) = (&commit[..commit.len().min(12)], order.build.0.as_simple().to_string());
     let tag = format!("{commit}-{}", &build[build.len() - 8..]);
-    Image { name: format!("{}/{}", builder.registry, order.repository), tag }
+    Image { name: format!("{}/{}", builder.registry.host, order.repository), tag }
 }
 
 fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<String> {
@@ -159,7 +159,7 @@ async fn follow(builder: &BuildEngine, mut running: Running, max_disk: u64, log:
     let watching = async {
         loop {
             measure.tick().await;
-            if disk_used(builder).await.is_some_and(|used| used > max_disk) {
+            if disk(builder).await.is_some_and(|d| d.free <= max_disk / 100) {
                 return Err(Ended::DiskFull);
             }
         }
@@ -167,17 +167,25 @@ async fn follow(builder: &BuildEngine, mut running: Running, max_disk: u64, log:
     tokio::select! { ended = reading => ended, full = watching => full }
 }
 
-/// Bytes that the build's engine keeps on disk; `None` when that cannot be told now.
-async fn disk_used(builder: &BuildEngine) -> Option<u64> {
-    let du = Exec::new(["du", "--summarize", "--one-file-system", "--block-size=1", "/var/lib/docker"]);
-    // Files go while it looks, so its exit code says nothing.
-    let done = builder.run(&du, Duration::from_secs(60)).await.ok()?;
-    done.stdout_text().split_whitespace().next()?.parse().ok()
+/// How full the disk of the build's engine is.
+struct Disk {
+    used: u64,
+    free: u64,
+}
+
+/// `None` when it cannot be told now.
+async fn disk(builder: &BuildEngine) -> Option<Disk> {
+    let stat = Exec::new(["stat", "--file-system", "--format=%S %b %f", "/var/lib/docker"]);
+    let done = builder.run(&stat, SHORT).await.ok()?;
+    let told = done.stdout_text();
+    let mut numbers = told.split_whitespace().map(|n| n.parse::<u64>().ok());
+    let (size, blocks, free) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    Some(Disk { used: blocks.saturating_sub(free) * size, free: free * size })
 }
 
 /// Before a build, a cache that takes more than half of the disk is made smaller.
 async fn make_room(builder: &BuildEngine, max_disk: u64) -> Result<(), BuildFailure> {
-    if disk_used(builder).await.is_none_or(|used| used < max_disk / 2) {
+    if disk(builder).await.is_none_or(|d| d.used < max_disk / 2) {
         return Ok(());
     }
     let keep = format!("--keep-storage={}", max_disk / 4);

@@ -2,7 +2,9 @@
 //!
 //! Invariants: a build's container holds exactly one client's cache, and a cache is in one container at a time: the
 //! container's name is the cache's name, and the outer engine gives a name once. Containers are removed by id, so that
-//! a late worker never removes its successor's. Absent: a cache that two clients share.
+//! a late worker never removes its successor's. The engine's disk is a file system of the limit's size in the cache, so
+//! a build cannot write one byte more; each cache takes at most that much of the machine. Absent: a cache that two
+//! clients share.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -25,12 +27,14 @@ const READY: Duration = Duration::from_secs(90);
 const READY_FILE: &str = "/run/builder-ready";
 /// Where secrets are, in memory.
 pub const SECRETS: &str = "/run/byop";
+/// Where the client's cache is mounted. The engine's disk is a file in it, of the limit's size.
+const CACHE: &str = "/var/lib/byop-cache";
 
 const LABEL_BUILD: &str = "byop.build";
 const LABEL_ATTEMPT: &str = "byop.attempt";
 const LABEL_CLIENT: &str = "byop.client";
 
-/// What no build step reaches: this machine and its neighbours, metadata services, carrier networks, multicast.
+/// What nothing in a build reaches, neither its steps nor an `ADD` of a URL: this machine and its neighbours, metadata services, carrier networks, multicast.
 const DENIED: &[&str] = &[
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -49,7 +53,7 @@ const DENIED: &[&str] = &[
 pub struct BuildEngine {
     engine: Engine,
     pub id: String,
-    pub registry: String,
+    pub registry: Registry,
 }
 
 impl BuildEngine {
@@ -64,7 +68,7 @@ impl BuildEngine {
         let files = files(&config.registry).await?;
         engine.put(&id, "/", files).await.map_err(unavailable)?;
         engine.start_container(&id).await.map_err(unavailable)?;
-        let started = Self { engine: engine.clone(), id, registry: config.registry.host.clone() };
+        let started = Self { engine: engine.clone(), id, registry: config.registry.clone() };
         started.wait_ready().await?;
         Ok(started)
     }
@@ -106,6 +110,13 @@ impl BuildEngine {
             sleep(Duration::from_millis(100)).await;
         }
         Err(unavailable("a build's engine did not get ready"))
+    }
+
+    /// Opens the way to private places for the engine itself. For the time when strangers' code has ended.
+    pub async fn open_to(&self, places: &[String]) -> Result<(), BuildFailure> {
+        let argv = ["/sbin/byop-builder", "allow"].into_iter().chain(places.iter().map(String::as_str));
+        let done = self.run(&Exec::new(argv), Duration::from_secs(30)).await?;
+        if done.exit_code == 0 { Ok(()) } else { Err(unavailable(format!("a way out: {}", done.stderr_text()))) }
     }
 
     /// Copies a tar file into a directory of the container.
@@ -166,11 +177,17 @@ fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec 
         (LABEL_ATTEMPT, order.attempt.to_string()),
         (LABEL_CLIENT, order.client.to_string()),
     ];
+    let env = [
+        ("BYOP_DENY_CIDRS", DENIED.join(" ")),
+        ("BYOP_ALLOW_CIDRS", allowed.join(" ")),
+        ("BYOP_ENGINE_ALLOW", config.registry.pull_places().join(" ")),
+        ("BYOP_DISK_BYTES", config.limits.disk_bytes.to_string()),
+    ];
     ContainerSpec {
         name: format!("byop-build-{}-{slot}", order.client.0.as_simple()),
         image: config.image.clone(),
         hostname: Some("builder".to_owned()),
-        env: vec![("BYOP_DENY_CIDRS".to_owned(), DENIED.join(" ")), ("BYOP_ALLOW_CIDRS".to_owned(), allowed.join(" "))],
+        env: env.map(|(name, value)| (name.to_owned(), value)).into(),
         labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
         // A daemon inside needs it; build steps are unprivileged containers of that daemon.
         privileged: true,
@@ -180,7 +197,7 @@ fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec 
             pids: Some(config.limits.pids),
         },
         mounts: vec![
-            Mount::Volume { name: cache_name(order.client, slot), at: "/var/lib/docker".to_owned() },
+            Mount::Volume { name: cache_name(order.client, slot), at: CACHE.to_owned() },
             Mount::Tmpfs { at: SECRETS.to_owned(), options: "size=16m,mode=0700".to_owned() },
         ],
         network: Network::Bridge,

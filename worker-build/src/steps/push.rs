@@ -32,6 +32,7 @@ pub async fn push(
     log: &mut BuildLog,
 ) -> Result<BuildOutcome, BuildFailure> {
     log.say(format!("Pushing {}", image.tag)).await;
+    builder.open_to(&builder.registry.push_places()).await?;
     let reference = format!("{}:{}", image.name, image.tag);
     let mut tries = 0;
     let digest = loop {
@@ -54,7 +55,7 @@ pub async fn push(
 
 async fn log_in(builder: &BuildEngine, login: &PushCredentials) -> Result<(), BuildFailure> {
     let auth = B64.encode(format!("{}:{}", login.user, login.password.expose_secret()));
-    let config = serde_json::json!({ "auths": { &builder.registry: { "auth": auth } } });
+    let config = serde_json::json!({ "auths": { &builder.registry.host: { "auth": auth } } });
     let files = Archive::new()
         .directory("login", 0o700)
         .and_then(|a| a.file("login/config.json", 0o600, config.to_string().as_bytes()))

@@ -16,6 +16,12 @@ use worker_build::{
 
 use crate::{forge::Forge, report::Report};
 
+pub const BASE: &str = "FROM debian:bookworm-slim\nEXPOSE 8080\nCMD [\"sleep\", \"infinity\"]\n";
+
+pub fn dockerfile(steps: &str) -> String {
+    format!("{BASE}{steps}\n")
+}
+
 /// One build at a time: the machine is small, and the tests look at what runs on it.
 static ONE: Mutex<()> = Mutex::const_new(());
 
@@ -23,6 +29,8 @@ pub struct Environment {
     pub config: BuildConfig,
     pub engine: Engine,
     pub forge: Forge,
+    /// What the environment's file says.
+    pub settings: HashMap<String, String>,
     clients: Vec<ClientId>,
     _work: TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -55,6 +63,7 @@ pub async fn environment(test: &str) -> Option<Environment> {
             host: mirror.trim_start_matches("http://").to_owned(),
             ca_file: None,
             mirror: Some(mirror),
+            token_service: None,
         },
         concurrency: 1,
         log_bytes: 1 << 20,
@@ -64,7 +73,7 @@ pub async fn environment(test: &str) -> Option<Environment> {
     };
     let engine = Engine::connect(&url, None).await.expect("the environment's engine");
     let forge = Forge::start().await;
-    Some(Environment { config, engine, forge, clients: Vec::new(), _work: work, _alone: alone })
+    Some(Environment { config, engine, forge, settings, clients: Vec::new(), _work: work, _alone: alone })
 }
 
 fn read(file: &str) -> HashMap<String, String> {

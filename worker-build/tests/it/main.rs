@@ -5,4 +5,5 @@
 mod builds;
 mod environment;
 mod forge;
+mod isolation;
 mod report;
