@@ -1,4 +1,4 @@
-//! What the store says about releases that follow each other, on SQLite.
+//! What the store says about releases that follow each other, on both databases.
 #![allow(clippy::unwrap_used)]
 
 use shared::{
@@ -8,23 +8,29 @@ use shared::{
         Db, Fence,
         deployments::{self, Filter, NewDeployment, Place},
         domains::{self, Holder},
+        scratch::Scratch,
         servers, sql,
         status_events::{self, Entity},
     },
 };
 
+shared::on_both_databases! {
+    a_new_release_supersedes_the_one_before,
+    an_older_release_cannot_replace_a_newer_one,
+    a_lost_attempt_writes_nothing,
+    a_domain_is_free_once_nothing_serves_it,
+}
+
 struct World {
     db: Db,
     holder: Holder,
     customer: CustomerId,
-    _dir: tempfile::TempDir,
 }
 
 const PLACE: Place<'static> = Place { vps_id: "vps", vps_ip: "192.0.2.1" };
 
-async fn world() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let db = Db::open(&format!("sqlite:{}", dir.path().join("db").display())).await.unwrap();
+async fn world(scratch: &Scratch) -> World {
+    let db = scratch.db.clone();
     let (client, customer, app, server) = (ClientId::new(), CustomerId::new(), AppId::new(), ServerId::new());
     let insert = |text, ids: &[String]| ids.iter().fold(sql(text), |s, id| s.text(id)).execute(&db);
     insert("insert into clients (id, name, created_at) values ($1, 'c', 0)", &[client.to_string()]).await.unwrap();
@@ -49,7 +55,7 @@ async fn world() -> World {
     let mut tx = db.begin().await.unwrap();
     servers::insert(&mut tx, &db, &new).await.unwrap();
     tx.commit().await.unwrap();
-    World { db, holder: Holder { client, app, server }, customer, _dir: dir }
+    World { db, holder: Holder { client, app, server }, customer }
 }
 
 impl World {
@@ -120,9 +126,8 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn a_new_release_supersedes_the_one_before() {
-    let world = world().await;
+async fn a_new_release_supersedes_the_one_before(scratch: &Scratch) {
+    let world = world(scratch).await;
     let (one, first) = world.release().await;
     let (two, second) = world.release().await;
     assert!(world.go_live(one, first).await);
@@ -135,9 +140,8 @@ async fn a_new_release_supersedes_the_one_before() {
     assert!(deployments::get(&world.db, ClientId::new(), two).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn an_older_release_cannot_replace_a_newer_one() {
-    let world = world().await;
+async fn an_older_release_cannot_replace_a_newer_one(scratch: &Scratch) {
+    let world = world(scratch).await;
     let (one, first) = world.release().await;
     let (two, second) = world.release().await;
     assert!(world.go_live(two, second).await);
@@ -145,9 +149,8 @@ async fn an_older_release_cannot_replace_a_newer_one() {
     assert_eq!((world.status(one).await, world.status(two).await), (Status::Switching, Status::Live));
 }
 
-#[tokio::test]
-async fn a_lost_attempt_writes_nothing() {
-    let world = world().await;
+async fn a_lost_attempt_writes_nothing(scratch: &Scratch) {
+    let world = world(scratch).await;
     let (id, stale) = world.release().await;
     assert!(world.advance(id, stale, Status::Preparing).await);
     world.claim(stale.job, 2).await;
@@ -158,9 +161,8 @@ async fn a_lost_attempt_writes_nothing() {
     assert!(world.advance(id, Fence { attempt: 2, ..stale }, Status::Preparing).await);
 }
 
-#[tokio::test]
-async fn a_domain_is_free_once_nothing_serves_it() {
-    let world = world().await;
+async fn a_domain_is_free_once_nothing_serves_it(scratch: &Scratch) {
+    let world = world(scratch).await;
     let domain = "shop.example.com".parse().unwrap();
     let (one, first) = world.release().await;
     let (two, second) = world.release().await;

@@ -7,7 +7,10 @@ use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use shared::{
     secrets::MasterKey,
-    store::{Db, sql},
+    store::{
+        scratch::{Engine, Scratch},
+        sql,
+    },
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -24,7 +27,7 @@ pub struct Fixture {
     http: reqwest::Client,
     stop: oneshot::Sender<()>,
     served: JoinHandle<std::io::Result<()>>,
-    scratch: Option<(String, String)>,
+    scratch: Scratch,
 }
 
 /// An answer, read to its end.
@@ -124,7 +127,7 @@ impl Fixture {
     pub async fn start_on(listener: TcpListener) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().expect("a directory");
-        let (database_url, scratch) = database(&dir).await;
+        let scratch = database().await;
         let address = listener.local_addr().expect("an address");
         let files = RegistryFiles {
             service: "test-registry".into(),
@@ -133,7 +136,7 @@ impl Fixture {
         };
         make_registry_files(&files).expect("registry files");
         let config = Config {
-            database_url,
+            database_url: scratch.url.clone(),
             listen: address,
             jwt_secret: Uuid::new_v4().to_string().into(),
             master_key: MasterKey::new(Uuid::new_v4().simple().to_string().as_bytes()).expect("32 bytes"),
@@ -156,11 +159,7 @@ impl Fixture {
         let _ = self.stop.send(());
         drop(self.http);
         self.served.await.expect("no panic").expect("a clean end");
-        if let Some((admin, name)) = self.scratch {
-            let db = Db::connect(&admin).await.expect("Postgres");
-            sql(format!("drop database {name} with (force)").leak()).execute(&db).await.expect("dropped");
-            db.close().await;
-        }
+        self.scratch.finish().await;
     }
 
     pub fn call(&self, method: &str, path: &str) -> Call<'_> {
@@ -259,15 +258,8 @@ pub fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-async fn database(dir: &TempDir) -> (String, Option<(String, String)>) {
-    let Ok(admin) = std::env::var("BYOP_TEST_POSTGRES_URL") else {
-        return (format!("sqlite:{}", dir.path().join("test.db").display()), None);
-    };
-    let name = format!("byop_api_{}", Uuid::new_v4().simple());
-    let db = Db::connect(&admin).await.expect("Postgres");
-    sql(format!("create database {name}").leak()).execute(&db).await.expect("created");
-    db.close().await;
-    let mut url = url::Url::parse(&admin).expect("a URL");
-    url.set_path(&name);
-    (url.to_string(), Some((admin, name)))
+/// Postgres when a server is named, otherwise SQLite: the suite is run once with each.
+async fn database() -> Scratch {
+    let engine = if std::env::var("BYOP_TEST_POSTGRES_URL").is_ok() { Engine::Postgres } else { Engine::Sqlite };
+    Scratch::start(engine, "api").await.expect("a database")
 }

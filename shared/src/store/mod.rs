@@ -24,6 +24,8 @@ pub mod idempotency;
 pub mod jobs;
 pub mod log_segments;
 pub mod registry_grants;
+#[cfg(feature = "testing")]
+pub mod scratch;
 pub mod sessions;
 pub mod status_events;
 pub mod users;

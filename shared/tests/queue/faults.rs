@@ -10,14 +10,17 @@ use tokio::{
     time::sleep,
 };
 
-use crate::harness::{Engine, Harness};
+use shared::store::scratch::{Engine, Scratch};
+
+use crate::harness::Harness;
 
 const OUTAGE: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_sqlite_database_costs_no_job() {
-    let h = Harness::start(Engine::Sqlite, "locked").await.unwrap();
+    let scratch = Scratch::start(Engine::Sqlite, "locked").await.unwrap();
+    let h = Harness::on(&scratch).await;
     let short = h.add(&h.job("sleep", 2000).await).await;
     let long = h.add(&h.job("sleep", 12_000).await).await;
     let mut worker = h.worker().concurrency(2).start().await;
@@ -33,12 +36,13 @@ async fn a_locked_sqlite_database_costs_no_job() {
         assert_eq!(h.effects(id).await, ["start#1", "end#1"]);
     }
     drop(worker);
-    h.finish().await;
+    scratch.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_is_gone_costs_no_job() {
-    let Some(h) = Harness::start(Engine::Postgres, "gone").await else { return };
+    let Some(scratch) = Scratch::start(Engine::Postgres, "gone").await else { return };
+    let h = Harness::on(&scratch).await;
     let server = h.url.split(['@', '/']).find(|part| part.contains(':') && !part.ends_with(':')).unwrap().to_owned();
     let proxy = Proxy::start(server.clone()).await;
     let through = h.url.replace(&server, &proxy.address);
@@ -60,7 +64,7 @@ async fn a_postgres_that_is_gone_costs_no_job() {
         assert_eq!(h.effects(id).await, ["start#1", "end#1"]);
     }
     drop(workers);
-    h.finish().await;
+    scratch.finish().await;
 }
 
 /// A TCP proxy that can cut everything and refuse.

@@ -5,9 +5,8 @@ use std::{process::Stdio, time::Duration};
 use shared::{
     domain::{ClientId, JobId},
     queue::{Enqueued, JobKind, JobRow, NewJob, enqueue, get},
-    store::{Db, sql},
+    store::{Db, scratch::Scratch, sql},
 };
-use sqlx::Connection;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -16,53 +15,22 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// Which database a test runs on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Engine {
-    Sqlite,
-    Postgres,
-}
-
+/// The test's database, with the tables of the probe.
 pub struct Harness {
     pub db: Db,
     pub url: String,
-    drop_database: Option<(String, String)>,
-    _dir: tempfile::TempDir,
 }
 
 impl Harness {
-    /// `None` (and a printed reason) when the database cannot be had here.
-    pub async fn start(engine: Engine, test: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let (url, drop_database) = match engine {
-            Engine::Sqlite => (format!("sqlite:{}", dir.path().join("test.db").display()), None),
-            Engine::Postgres => {
-                let Ok(server) = std::env::var("BYOP_TEST_POSTGRES_URL") else {
-                    eprintln!("SKIPPED postgres::{test}: BYOP_TEST_POSTGRES_URL is not set");
-                    return None;
-                };
-                let name = format!("byop_{}", Uuid::now_v7().simple());
-                admin(&server, format!("create database {name}")).await;
-                let (base, _) = server.rsplit_once('/').expect("a database in the URL");
-                (format!("{base}/{name}"), Some((server, name)))
-            }
-        };
-        let db = Db::open(&url).await.expect("database opens");
+    pub async fn on(scratch: &Scratch) -> Self {
         for table in [
             "create table probe_specs (subject_id text primary key, behaviour text not null, ms bigint not null)",
             "create table probe_effects (job_id text not null, attempt bigint not null, what text not null,
                pid bigint not null, at bigint not null)",
         ] {
-            sql(table).execute(&db).await.expect("probe tables");
+            sql(table).execute(&scratch.db).await.expect("probe tables");
         }
-        Some(Self { db, url, drop_database, _dir: dir })
-    }
-
-    pub async fn finish(self) {
-        self.db.close().await;
-        if let Some((server, name)) = self.drop_database {
-            admin(&server, format!("drop database {name} with (force)")).await;
-        }
+        Self { db: scratch.db.clone(), url: scratch.url.clone() }
     }
 
     /// A job that behaves as told.
@@ -118,11 +86,6 @@ impl Harness {
     pub fn worker(&self) -> WorkerOptions {
         WorkerOptions { url: self.url.clone(), env: Vec::new() }
     }
-}
-
-async fn admin(server: &str, statement: String) {
-    let mut connection = sqlx::PgConnection::connect(server).await.expect("postgres answers");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("statement");
 }
 
 pub struct WorkerOptions {

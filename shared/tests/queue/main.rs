@@ -13,18 +13,12 @@ mod processes;
 #[macro_export]
 macro_rules! on_both {
     ($($test:ident,)*) => {
-        mod sqlite { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $test() {
-            $crate::on_both!(@run Sqlite, $test);
-        })* }
-        mod postgres { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $test() {
-            $crate::on_both!(@run Postgres, $test);
-        })* }
-    };
-    (@run $engine:ident, $test:ident) => {
-        let started = $crate::harness::Harness::start($crate::harness::Engine::$engine, stringify!($test)).await;
-        let Some(harness) = started else { return };
-        let limit = std::time::Duration::from_secs(120);
-        tokio::time::timeout(limit, super::$test(&harness)).await.expect("the test ends in time");
-        harness.finish().await;
+        mod on_scratch {
+            use $crate::harness::Harness;
+            $(pub async fn $test(scratch: &shared::store::scratch::Scratch) {
+                super::$test(&Harness::on(scratch).await).await;
+            })*
+            shared::on_both_databases! { $($test,)* }
+        }
     };
 }
