@@ -11,8 +11,17 @@ BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 product_log() { printf '%s/log/%s.log' "$RUN" "$1"; }
 product_pid() { cat "$RUN/pid/$1" 2>/dev/null; }
 
+# One run at a time uses an environment's ports; a second one waits its turn.
+product_lock() {
+  exec 8>"$BYOP_STATE/product.lock"
+  flock -n 8 && return 0
+  step "waiting for another run in this environment to end"
+  flock -w "${BYOP_LOCK_S:-900}" 8 || die "another run uses this environment: $BYOP_STATE"
+}
+
 # Fresh secrets and an empty database.
 product_prepare() {
+  product_lock
   product_stop
   rm -rf "$RUN" "$BYOP_DATA_DIR"
   mkdir -p "$RUN"/{log,pid} "$BYOP_DATA_DIR"
@@ -34,7 +43,7 @@ S
 }
 
 product_start_one() {
-  BYOP_ENV_STATE=$BYOP_STATE setsid -- "$LIB/supervise.sh" "$RUN/pid/$1" "$BIN/$1" >>"$(product_log "$1")" 2>&1 </dev/null &
+  BYOP_ENV_STATE=$BYOP_STATE setsid -- "$LIB/supervise.sh" "$RUN/pid/$1" "$BIN/$1" >>"$(product_log "$1")" 2>&1 </dev/null 8>&- &
   echo $! >"$RUN/pid/$1.supervisor"
 }
 
@@ -146,6 +155,7 @@ follow() {
 sign_up() {
   local password
   password=$(openssl rand -hex 12)
+  # shellcheck disable=SC2034  # for the caller to show
   LOGIN_EMAIL="owner-$RANDOM$RANDOM@example.com" LOGIN_PASSWORD=$password
   TOKEN=$(api POST /v1/signup "$(jq -nc --arg e "$LOGIN_EMAIL" --arg p "$password" \
     '{client_name: "Sample client", email: $e, password: $p}')" | field .tokens.access_token)

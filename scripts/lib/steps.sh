@@ -59,7 +59,7 @@ spawn() {
   local name=$1
   shift
   mkdir -p "$BYOP_STATE/pid" "$BYOP_STATE/log"
-  BYOP_ENV_STATE=$BYOP_STATE setsid -- "$@" >"$(log_file "$name")" 2>&1 </dev/null 9>&- &
+  BYOP_ENV_STATE=$BYOP_STATE setsid -- "$@" >"$(log_file "$name")" 2>&1 </dev/null 8>&- 9>&- &
   echo $! >"$(pid_file "$name")"
 }
 
