@@ -1,4 +1,4 @@
-//! Argument vectors for git, docker and compose. Pure: nothing here starts a process, and nothing is a shell string.
+//! Command lines for remote programs. Pure: nothing here starts a process. Local programs get argument vectors where they
+//! are started, never a shell string.
 
-pub mod git;
 pub mod remote;
