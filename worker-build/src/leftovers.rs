@@ -1,7 +1,8 @@
 //! What dead workers left behind: containers and directories of attempts that run no more.
 //!
-//! Invariant: what belongs to an attempt that holds its lease is never touched, whoever runs it. Absent: caches, which
-//! are meant to stay.
+//! Invariant: what belongs to an attempt that holds its lease is never touched, whoever runs it. An engine can serve more
+//! than one installation, so a container of a build that the source does not know stays too, until the time that it
+//! carries itself is over. Absent: caches, which are meant to stay.
 
 use shared::worksource::WorkSource;
 use tracing::{info, warn};
@@ -9,7 +10,10 @@ use tracing::{info, warn};
 use crate::{
     engine,
     run::Builder,
-    steps::{builder::BuildEngine, work_dir},
+    steps::{
+        builder::{BuildEngine, Listed},
+        work_dir,
+    },
 };
 
 /// Removes leftovers; called once when a worker starts. What fails is left for the next start.
@@ -22,10 +26,10 @@ pub async fn remove_leftovers(builder: &Builder, source: &dyn WorkSource) {
 
 async fn remove_containers(builder: &Builder, source: &dyn WorkSource) -> anyhow::Result<()> {
     let connection = engine::connect(&builder.config.engine).await?;
-    for (container, build, attempt) in BuildEngine::all(&connection.engine).await? {
-        if !source.is_running(build, attempt).await? {
+    for Listed { id, build, attempt, expired } in BuildEngine::all(&connection.engine).await? {
+        if expired || !source.is_running(build, attempt).await? {
             info!(build.id = %build, attempt, "removing the container of a build that runs no more");
-            connection.engine.remove_container(&container).await?;
+            connection.engine.remove_container(&id).await?;
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::{
     config::BuildConfig,
     engine,
     log::BuildLog,
-    steps::{build, builder::BuildEngine, fetch, generate, push, work_dir::WorkDir},
+    steps::{build, builder::BuildEngine, fetch, generate, push, work_dir, work_dir::WorkDir},
 };
 
 /// Makes builds with the engine of its settings.
@@ -35,6 +35,7 @@ impl Builder {
     async fn steps(&self, order: &BuildOrder, report: &Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
         let mut log = BuildLog::new(report.clone(), redactor(order));
         report.stage(Stage::Fetching).await?;
+        work_dir::remove_earlier(&self.config.work_dir, order.build, order.attempt);
         let dir = WorkDir::create(self.directory(order))?;
         let source = fetch::fetch(&self.config, order, &dir, &mut log).await?;
         report.commit(&source.commit).await?;

@@ -6,7 +6,10 @@
 //! a build cannot write one byte more; each cache takes at most that much of the machine. Absent: a cache that two
 //! clients share.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use shared::{
     docker::{Archive, ContainerSpec, DockerError, Engine, Exec, Limits, Mount, Network, Output, Running},
@@ -33,6 +36,10 @@ const CACHE: &str = "/var/lib/byop-cache";
 const LABEL_BUILD: &str = "byop.build";
 const LABEL_ATTEMPT: &str = "byop.attempt";
 const LABEL_CLIENT: &str = "byop.client";
+/// Unix seconds after which no build can be in the container any more, whoever made it.
+const LABEL_UNTIL: &str = "byop.until";
+/// Clocks differ, and a container may be made a while before its build's time begins to count.
+const UNTIL_MARGIN: Duration = Duration::from_secs(3600);
 
 /// What nothing in a build reaches, neither its steps nor an `ADD` of a URL: this machine and its neighbours, metadata services, carrier networks, multicast.
 const DENIED: &[&str] = &[
@@ -49,6 +56,15 @@ const DENIED: &[&str] = &[
     "240.0.0.0/4",
 ];
 
+/// A build's container, as the outer engine lists it.
+pub struct Listed {
+    pub id: String,
+    pub build: BuildId,
+    pub attempt: i64,
+    /// Its time is over, whoever it belongs to.
+    pub expired: bool,
+}
+
 /// A running build engine.
 pub struct BuildEngine {
     engine: Engine,
@@ -59,9 +75,9 @@ pub struct BuildEngine {
 impl BuildEngine {
     /// Removes what earlier attempts of the build left, then starts an engine and waits for it.
     pub async fn start(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<Self, BuildFailure> {
-        for (id, build, _) in Self::all(engine).await.map_err(unavailable)? {
-            if build == order.build {
-                engine.remove_container(&id).await.map_err(unavailable)?;
+        for earlier in Self::all(engine).await.map_err(unavailable)? {
+            if earlier.build == order.build {
+                engine.remove_container(&earlier.id).await.map_err(unavailable)?;
             }
         }
         let id = create(engine, config, order).await?;
@@ -73,20 +89,23 @@ impl BuildEngine {
         Ok(started)
     }
 
-    /// Every build's container: its id, build and attempt.
-    pub async fn all(engine: &Engine) -> Result<Vec<(String, BuildId, i64)>, DockerError> {
-        let found = engine.list_containers(&[LABEL_BUILD]).await?;
-        let read = |labels: &HashMap<String, String>| {
-            Some((labels.get(LABEL_BUILD)?.parse().ok()?, labels.get(LABEL_ATTEMPT)?.parse().ok()?))
+    /// Every build's container.
+    pub async fn all(engine: &Engine) -> Result<Vec<Listed>, DockerError> {
+        let now = unix_seconds(Duration::ZERO);
+        let read = |id: String, labels: &HashMap<String, String>| {
+            let until = labels.get(LABEL_UNTIL).and_then(|t| t.parse::<u64>().ok());
+            let (build, attempt) = (labels.get(LABEL_BUILD)?.parse().ok()?, labels.get(LABEL_ATTEMPT)?.parse().ok()?);
+            Some(Listed { id, build, attempt, expired: until.is_some_and(|t| t < now) })
         };
-        Ok(found.into_iter().filter_map(|c| read(&c.labels).map(|(build, attempt)| (c.id, build, attempt))).collect())
+        let found = engine.list_containers(&[LABEL_BUILD]).await?;
+        Ok(found.into_iter().filter_map(|c| read(c.id, &c.labels)).collect())
     }
 
     /// Kills and removes the container of one attempt. Its cache stays.
     pub async fn remove_attempt(engine: &Engine, build: BuildId, attempt: i64) -> Result<(), DockerError> {
-        for (id, of, at) in Self::all(engine).await? {
-            if of == build && at == attempt {
-                engine.remove_container(&id).await?;
+        for listed in Self::all(engine).await? {
+            if listed.build == build && listed.attempt == attempt {
+                engine.remove_container(&listed.id).await?;
             }
         }
         Ok(())
@@ -170,12 +189,19 @@ pub fn cache_name(client: ClientId, slot: usize) -> String {
     format!("byop-cache-{}-{slot}", client.0.as_simple())
 }
 
+/// The time after now.
+fn unix_seconds(after: Duration) -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (now + after).as_secs()
+}
+
 fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec {
     let allowed: Vec<String> = config.allow_cidrs.iter().map(ToString::to_string).collect();
     let labels = [
         (LABEL_BUILD, order.build.to_string()),
         (LABEL_ATTEMPT, order.attempt.to_string()),
         (LABEL_CLIENT, order.client.to_string()),
+        (LABEL_UNTIL, unix_seconds(config.limits.time + UNTIL_MARGIN).to_string()),
     ];
     let env = [
         ("BYOP_DENY_CIDRS", DENIED.join(" ")),

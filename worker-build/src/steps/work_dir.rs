@@ -69,6 +69,18 @@ pub fn all(work_dir: &Path) -> Vec<(PathBuf, BuildId, i64)> {
         .collect()
 }
 
+/// Removes what earlier attempts of a build left here: they lost their lease when this one got it.
+pub fn remove_earlier(work_dir: &Path, build: BuildId, attempt: i64) {
+    for (path, of, at) in all(work_dir) {
+        if of == build
+            && at < attempt
+            && let Err(e) = std::fs::remove_dir_all(&path)
+        {
+            warn!(error = %e, build.id = %build, "the directory of an earlier attempt cannot be removed yet");
+        }
+    }
+}
+
 /// A failure of our own disk.
 pub fn unusable(e: io::Error) -> BuildFailure {
     warn!(error = %e, "the worker's own disk failed");

@@ -1,52 +1,11 @@
 //! What a build cannot reach, by its steps or by its engine.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
 use shared::worksource::FailureCode;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+
+use crate::{
+    environment::{code, dockerfile, environment},
+    neighbour::Neighbour,
 };
-
-use crate::environment::{code, dockerfile, environment};
-
-/// A web server on this machine that counts its visitors; it stands for the control plane.
-struct Neighbour {
-    address: String,
-    visitors: Arc<AtomicUsize>,
-}
-
-impl Neighbour {
-    async fn start(ip: &str) -> Self {
-        let listener = TcpListener::bind((ip, 0)).await.expect("port");
-        let address = listener.local_addr().expect("address").to_string();
-        let visitors = Arc::new(AtomicUsize::new(0));
-        let counted = visitors.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(answer(stream));
-            }
-        });
-        Self { address, visitors }
-    }
-
-    fn visitors(&self) -> usize {
-        self.visitors.load(Ordering::SeqCst)
-    }
-}
-
-async fn answer(stream: TcpStream) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    while stream.read_line(&mut line).await? > 2 {
-        line.clear();
-    }
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi").await
-}
 
 fn connects(places: &[&str]) -> String {
     let places: Vec<String> = places.iter().map(|p| p.replace(':', "/")).collect();
@@ -60,7 +19,7 @@ fn connects(places: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_do_not_reach_this_machine() {
     let Some(mut env) = environment("steps_do_not_reach_this_machine").await else { return };
-    let neighbour = Neighbour::start(&env.settings["BYOP_GATEWAY"]).await;
+    let neighbour = Neighbour::start(&env.settings["BYOP_GATEWAY"], 0).await;
     // The build's own engine pulls from the mirror; its steps still do not reach it.
     let step = connects(&[&env.config.registry.host, &neighbour.address, "169.254.169.254:80", "172.17.0.1:80"]);
     env.forge.commit("app", &[("Dockerfile", &dockerfile(&step))]);
@@ -82,7 +41,7 @@ async fn steps_do_not_reach_this_machine() {
 async fn urls_in_a_dockerfile_do_not_reach_this_machine() {
     let Some(mut env) = environment("urls_in_a_dockerfile_do_not_reach_this_machine").await else { return };
     let gateway = env.settings["BYOP_GATEWAY"].clone();
-    let neighbour = Neighbour::start(&gateway).await;
+    let neighbour = Neighbour::start(&gateway, 0).await;
     let client = env.client();
     let registry = env.settings["BYOP_REGISTRY"].clone();
     let places = [

@@ -3,8 +3,10 @@
 //! They need the local environment (`BYOP_TEST_ENV_FILE`); without it each says that it was skipped.
 
 mod builds;
+mod crashes;
 mod engines;
 mod environment;
 mod forge;
 mod isolation;
+mod neighbour;
 mod report;
