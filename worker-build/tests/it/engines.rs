@@ -1,11 +1,6 @@
 //! Builds on an engine of another machine: over TCP with TLS where both sides prove who they are, and over SSH.
 
-use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::{
@@ -14,11 +9,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use secrecy::ExposeSecret;
-use shared::{
-    docker::EngineUrl,
-    ssh::{Session, Target, generate_key},
-    worksource::FailureCode,
-};
+use shared::{docker::EngineUrl, ssh::generate_key, worksource::FailureCode};
 use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
@@ -27,7 +18,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::environment::{Environment, code, dockerfile, environment};
+use crate::{
+    environment::{Environment, code, dockerfile, environment},
+    sshd::Sshd,
+};
 
 /// A certificate authority of a test.
 struct Authority {
@@ -131,77 +125,18 @@ async fn builds_over_tls_when_both_sides_are_known() {
     env.finish().await;
 }
 
-/// An sshd that shows the engine's socket where a machine has it.
-struct Sshd {
-    child: Child,
-    files: TempDir,
-    target: Target,
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const SSHD: &str = "/usr/sbin/sshd";
-/// The test's machine need not have the usual socket, so the server gets a `/run` of its own.
-const SHOW_SOCKET: &str = "mount --bind \"$1\" \"$3/socket\" && mount -t tmpfs tmpfs /run && mkdir /run/sshd && \
-                           touch /run/docker.sock && mount --bind \"$3/socket\" /run/docker.sock && \
-                           exec /usr/sbin/sshd -D -f \"$2\"";
-
-async fn sshd(socket: &str) -> Sshd {
-    let files = TempDir::new().expect("directory");
-    let (host, login) = (generate_key("host").expect("key"), generate_key("login").expect("key"));
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address").port();
-    let at = files.path().display();
-    private(&files.path().join("host"), host.private.expose_secret());
-    private(&files.path().join("login"), login.private.expose_secret());
-    private(&files.path().join("keys"), &login.public);
-    private(&files.path().join("socket"), "");
-    let config = format!(
-        "Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nAuthorizedKeysFile {at}/keys\nStrictModes no\n\
-         UsePAM no\nPermitRootLogin prohibit-password\nPidFile none\n"
-    );
-    private(&files.path().join("config"), &config);
-    let child = Command::new("unshare")
-        .args(["--mount", "sh", "-c", SHOW_SOCKET, "sh", socket])
-        .args([&files.path().join("config"), files.path()])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("sshd");
-    let target =
-        Target { host: "127.0.0.1".into(), port, user: "root".into(), host_key: host.public, login_key: login.private };
-    let started = std::time::Instant::now();
-    while let Err(e) = Session::connect(&target, Duration::from_secs(5)).await {
-        assert!(e.is_transient() && started.elapsed() < Duration::from_secs(20), "no login: {e}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Sshd { child, files, target }
-}
-
-fn private(path: &Path, text: &str) {
-    std::fs::write(path, text).expect("file");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(path, mode).expect("mode");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_over_ssh_when_the_machine_is_the_known_one() {
     let test = "builds_over_ssh_when_the_machine_is_the_known_one";
     let Some(mut env) = environment(test).await else { return };
-    if !Path::new(SSHD).exists() {
-        eprintln!("SKIPPED {test}: needs {SSHD}");
-        return;
-    }
-    let sshd = sshd(&socket(&env)).await;
+    let login = generate_key("login").expect("key");
+    let Some(sshd) = Sshd::start(test, &login.public, Some(&socket(&env))).await else { return };
     let client = env.client();
     env.forge.commit("app", &[("Dockerfile", &dockerfile("RUN echo built"))]);
-    env.config.engine.url = EngineUrl::Ssh { user: "root".into(), host: "127.0.0.1".into(), port: sshd.target.port };
-    env.config.engine.ssh_key = Some(sshd.files.path().join("login"));
+    env.config.engine.url = EngineUrl::Ssh { user: "root".into(), host: "127.0.0.1".into(), port: sshd.port };
+    env.config.engine.ssh_key = Some(sshd.private_file("login", login.private.expose_secret()));
     let another = generate_key("another").expect("key").public;
-    for (host_key, works) in [(another, false), (sshd.target.host_key.clone(), true)] {
+    for (host_key, works) in [(another, false), (sshd.host_key.clone(), true)] {
         env.config.engine.ssh_host_key = Some(host_key);
         let order = env.order(client, "app");
         let (result, report) = env.build(&order).await;

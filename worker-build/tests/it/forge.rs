@@ -39,7 +39,7 @@ impl Forge {
 
     /// Commits these files to `main` of a repository; returns the commit.
     pub fn commit(&self, repository: &str, files: &[(&str, &str)]) -> String {
-        let path = self.root.path().join(repository);
+        let path = self.path(repository);
         if !path.exists() {
             std::fs::create_dir_all(&path).expect("repository");
             git(&path, &["init", "--quiet", "--initial-branch=main"]);
@@ -54,9 +54,18 @@ impl Forge {
         git(&path, &["rev-parse", "HEAD"])
     }
 
-    pub fn tag(&self, repository: &str, name: &str) {
-        let path = self.root.path().join(repository);
-        git(&path, &["-c", "user.name=t", "-c", "user.email=t@t.test", "tag", "--annotate", "--message=x", name]);
+    /// Commits a submodule at `at`: this commit of that URL.
+    pub fn submodule(&self, repository: &str, at: &str, url: &str, commit: &str) {
+        let path = self.path(repository);
+        std::fs::write(path.join(".gitmodules"), format!("[submodule \"{at}\"]\n\tpath = {at}\n\turl = {url}\n"))
+            .expect("file");
+        git(&path, &["add", ".gitmodules"]);
+        git(&path, &["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{at}")]);
+        git(&path, &["-c", "user.name=t", "-c", "user.email=t@t.test", "commit", "--quiet", "--message=x"]);
+    }
+
+    pub fn path(&self, repository: &str) -> PathBuf {
+        self.root.path().join(repository)
     }
 }
 

@@ -4,9 +4,12 @@
 
 mod builds;
 mod crashes;
+mod deploy_keys;
 mod engines;
 mod environment;
 mod forge;
+mod images;
 mod isolation;
 mod neighbour;
 mod report;
+mod sshd;

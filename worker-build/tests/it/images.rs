@@ -1,0 +1,64 @@
+//! What is in an image, and how much a build may put on disk.
+
+use std::{os::unix::fs::MetadataExt, process::Command};
+
+use shared::worksource::FailureCode;
+
+use crate::environment::{code, dockerfile, environment};
+
+fn docker(args: &[&str]) -> String {
+    let done = Command::new("docker").args(args).output().expect("docker");
+    assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_says_where_it_comes_from() {
+    let Some(mut env) = environment("an_image_says_where_it_comes_from").await else { return };
+    let sha = env.forge.commit("app", &[("Dockerfile", &dockerfile("LABEL own=1"))]);
+    let client = env.client();
+    let order = env.order(client, "app");
+    let (result, report) = env.build(&order).await;
+    let image = result.unwrap_or_else(|e| panic!("{e}\n{}", report.log()));
+    let reference = format!("{}/{}@{}", env.config.registry.host, image.repository, image.digest);
+    docker(&["pull", "--quiet", &reference]);
+    let labels = docker(&["image", "inspect", "--format", "{{json .Config.Labels}}", &reference]);
+    docker(&["image", "rm", &reference]);
+    let labels: serde_json::Value = serde_json::from_str(&labels).expect("labels");
+    let label = |name: &str| labels[format!("org.opencontainers.image.{name}")].as_str().unwrap_or_default().to_owned();
+    assert_eq!(label("revision"), sha);
+    assert_eq!(label("source"), order.git_url);
+    assert_eq!(label("version"), image.tag);
+    assert_eq!(label("title"), order.slug);
+    let created = time::OffsetDateTime::parse(&label("created"), &time::format_description::well_known::Rfc3339);
+    let age = time::OffsetDateTime::now_utc() - created.expect("a time");
+    assert!(age.whole_seconds() >= 0 && age.whole_minutes() < 10, "{age}");
+    assert_eq!(labels["own"], "1");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_cannot_write_more_than_its_disk() {
+    let Some(mut env) = environment("a_build_cannot_write_more_than_its_disk").await else { return };
+    const LIMIT: u64 = 700 << 20;
+    env.config.limits.disk_bytes = LIMIT;
+    let client = env.client();
+    let cases = [
+        ("loud", "RUN head -c 3000000000 /dev/zero >/big", Some(FailureCode::DiskFull)),
+        ("quiet", "RUN head -c 3000000000 /dev/zero >/big 2>/dev/null; sleep 60", Some(FailureCode::DiskFull)),
+        // The disk that they filled does not stand in the way of the next one.
+        ("small", "RUN head -c 1000000 /dev/zero >/big", None),
+    ];
+    for (repository, step, expected) in cases {
+        env.forge.commit(repository, &[("Dockerfile", &dockerfile(step))]);
+        let order = env.order(client, repository);
+        let (result, report) = env.build(&order).await;
+        assert_eq!(code(&result), expected, "{repository}: {result:?}\n{}", report.log());
+        let volume = format!("byop-cache-{}-0", client.0.as_simple());
+        let at = docker(&["volume", "inspect", "--format", "{{.Mountpoint}}", &volume]);
+        let disk = std::fs::metadata(format!("{at}/disk.ext4")).expect("the disk's file");
+        // A file system's own tables may take a block or two more in the file below.
+        assert!(disk.len() == LIMIT && disk.blocks() * 512 <= LIMIT + (1 << 20), "{} bytes", disk.blocks() * 512);
+    }
+    env.finish().await;
+}
