@@ -175,7 +175,8 @@ struct Disk {
 
 /// `None` when it cannot be told now.
 async fn disk(builder: &BuildEngine) -> Option<Disk> {
-    let stat = Exec::new(["stat", "--file-system", "--format=%S %b %f", "/var/lib/docker"]);
+    // What is available, not what is free: the file system keeps some blocks for itself.
+    let stat = Exec::new(["stat", "--file-system", "--format=%S %b %a", "/var/lib/docker"]);
     let done = builder.run(&stat, SHORT).await.ok()?;
     let told = done.stdout_text();
     let mut numbers = told.split_whitespace().map(|n| n.parse::<u64>().ok());

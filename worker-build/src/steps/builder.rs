@@ -167,6 +167,9 @@ impl BuildEngine {
     /// Whether the container still runs, and whether the kernel killed in it for want of memory.
     pub async fn state(&self) -> Result<(bool, bool), BuildFailure> {
         let state = self.engine.inspect_container(&self.id).await.map_err(unavailable)?;
+        if state.is_none() {
+            tracing::warn!(container = self.id, "somebody else removed a build's container");
+        }
         Ok(state.map_or((false, false), |s| (s.running, s.out_of_memory)))
     }
 }
