@@ -188,6 +188,17 @@ impl Attempt<'_> {
     }
 
     async fn retire(&self, session: Session) -> Result<(), Failure> {
+        self.retire_earlier(&session).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Before the serving release goes: an earlier one that its job had no time to take down would serve again.
+    async fn leave_nothing_behind(&self, session: &Session) -> Result<(), Failure> {
+        if self.release.deployment.status == Status::Live { self.retire_earlier(session).await } else { Ok(()) }
+    }
+
+    async fn retire_earlier(&self, session: &Session) -> Result<(), Failure> {
         let d = &self.release.deployment;
         let mut digests: Vec<String> = Vec::new();
         for known in deployments::on_server(self.db, d.server, d.app).await? {
@@ -196,9 +207,7 @@ impl Attempt<'_> {
                 digests.push(known.image_digest);
             }
         }
-        steps::retire_others(&session, &self.release, &digests, &self.log).await?;
-        session.close().await;
-        Ok(())
+        steps::retire_others(session, &self.release, &digests, &self.log).await
     }
 
     async fn stop(&self) -> Result<(), Failure> {
@@ -207,6 +216,7 @@ impl Attempt<'_> {
         }
         if let Some(session) = self.reach_server().await? {
             steps::claim(&session, &self.release, false).await?;
+            self.leave_nothing_behind(&session).await?;
             around("stopping", steps::take_down(&session, &self.release)).await?;
             session.close().await;
         }
@@ -221,6 +231,7 @@ impl Attempt<'_> {
         if let Some(session) = self.reach_server().await? {
             steps::claim(&session, &self.release, false).await?;
             steps::stop_units(&session, &self.release).await?;
+            self.leave_nothing_behind(&session).await?;
             around("deleting", steps::wipe(&session, &self.release)).await?;
             session.close().await;
         }
