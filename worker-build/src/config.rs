@@ -109,7 +109,8 @@ impl BuildConfig {
 impl EngineAccess {
     fn from_env() -> Result<Self, ConfigError> {
         const NAME: &str = "BYOP_BUILD_ENGINE";
-        let url = required(NAME)?.parse().map_err(|e| ConfigError::invalid(NAME, format!("{e}")))?;
+        let text = optional(NAME).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+        let url = text.parse().map_err(|e| ConfigError::invalid(NAME, format!("{e}")))?;
         let access = Self {
             url,
             certs: optional("BYOP_BUILD_ENGINE_CERTS").map(Into::into),
