@@ -88,7 +88,7 @@ remember_network() {
 }
 
 make_bridge() {
-  [ -d "/sys/class/net/$BRIDGE" ] || ip link add "$BRIDGE" type bridge
+  [ -d "/sys/class/net/$BRIDGE" ] || ip link add "$BRIDGE" address "$BRIDGE_MAC" type bridge
   ip addr show dev "$BRIDGE" | grep -qF " $GATEWAY/" || ip addr add "$GATEWAY/24" dev "$BRIDGE"
   ip link set "$BRIDGE" mtu "$MTU" up
 }

@@ -13,7 +13,7 @@ use super::verify::good;
 use crate::{failure::Failure, release::Release};
 
 const ONE_TRY: Duration = Duration::from_secs(10);
-const BETWEEN: Duration = Duration::from_millis(250);
+const BETWEEN: Duration = Duration::from_millis(100);
 const HTTPS: u16 = 443;
 
 /// Waits until the server's edge answers for the domain with this release. Getting a certificate takes some seconds.
