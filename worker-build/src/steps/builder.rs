@@ -178,6 +178,9 @@ impl BuildEngine {
 async fn create(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<String, BuildFailure> {
     for slot in 0..SLOTS {
         let spec = spec(config, order, slot);
+        // Made here and not with the container, so that its label tells whose it is.
+        let labels = HashMap::from([(LABEL_CLIENT.to_owned(), order.client.to_string())]);
+        engine.create_volume(&cache_name(order.client, slot), labels).await.map_err(unavailable)?;
         if let Some(id) = engine.create_new_container(&spec).await.map_err(unavailable)? {
             return Ok(id);
         }

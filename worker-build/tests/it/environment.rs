@@ -138,10 +138,12 @@ impl Environment {
         for client in &self.clients {
             let label = format!("byop.client={client}");
             assert!(self.engine.list_containers(&[&label]).await.expect("list").is_empty(), "a container is left");
-            for slot in 0..2 {
-                let cache = format!("byop-cache-{}-{slot}", client.0.as_simple());
+            for cache in self.engine.list_volumes(&[&label]).await.expect("caches") {
+                assert!(cache.starts_with(&format!("byop-cache-{}-", client.0.as_simple())), "{cache}");
                 self.engine.remove_volume(&cache).await.expect("cache removed");
             }
+            let unlabelled = self.engine.list_volumes(&[]).await.expect("volumes");
+            assert!(!unlabelled.iter().any(|v| v.contains(&client.0.as_simple().to_string())), "a cache is left");
         }
         let left = std::fs::read_dir(&self.config.work_dir).expect("work directory").count();
         assert_eq!(left, 0, "sources are left");
