@@ -71,7 +71,7 @@ fn example_runs(example: &str) {
         eprintln!("SKIPPED example_runs({example}): BYOP_TEST_ENV_FILE is not set");
         return;
     }
-    let context: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example);
+    let context: PathBuf = Path::new("../examples").join(example);
     let found = recipe(&SourceTree::open(&context).expect("example"), &Wishes::default()).expect("recipe");
     let running = Running { name: format!("byop-test-{example}-{}", std::process::id()) };
     let name = running.name.as_str();

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 
 fn example(name: &str) -> SourceTree {
-    SourceTree::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)).expect("example")
+    SourceTree::open(&Path::new("../examples").join(name)).expect("example")
 }
 
 /// Everything that a build worker takes from a recipe, as text.
