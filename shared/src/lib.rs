@@ -15,6 +15,8 @@ pub mod telemetry;
 
 #[cfg(feature = "docker")]
 pub mod docker;
+#[cfg(all(feature = "queue", feature = "ssh"))]
+pub mod failure;
 #[cfg(feature = "providers")]
 pub mod providers;
 #[cfg(feature = "queue")]

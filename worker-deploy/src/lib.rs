@@ -1,7 +1,6 @@
 //! The deploy worker: brings releases onto servers, switches to them, and takes them down.
 
 mod crash;
-mod failure;
 mod log;
 mod release;
 mod run;

@@ -12,7 +12,7 @@ use shared::{
     },
 };
 
-use crate::failure::Failure;
+use shared::failure::Failure;
 
 /// One release and the attempt that works on it.
 pub struct Release {

@@ -17,7 +17,8 @@ use shared::{
 };
 use tokio::time::sleep;
 
-use crate::{crash::around, failure::Failure, log::DeployLog, release::Release, settings::Settings, steps};
+use crate::{crash::around, log::DeployLog, release::Release, settings::Settings, steps};
+use shared::failure::Failure;
 
 /// Runs the jobs of deployments.
 pub struct DeployWorker {

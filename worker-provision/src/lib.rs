@@ -1,6 +1,5 @@
 //! The provisioning worker: makes servers, prepares them, and removes them.
 
-mod failure;
 mod log;
 mod run;
 mod settings;

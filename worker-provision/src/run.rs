@@ -15,7 +15,8 @@ use shared::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{failure::Failure, log::ServerLog, settings::Settings, steps};
+use crate::{log::ServerLog, settings::Settings, steps};
+use shared::failure::Failure;
 
 /// Runs the jobs of servers.
 pub struct ProvisionWorker {

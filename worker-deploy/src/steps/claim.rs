@@ -2,7 +2,8 @@
 
 use shared::ssh::{Exec, Session, SshError};
 
-use crate::{failure::Failure, release::Release};
+use crate::release::Release;
+use shared::failure::Failure;
 
 const NEWER_ATTEMPT: i64 = 76;
 const NEWER_RELEASE: i64 = 77;

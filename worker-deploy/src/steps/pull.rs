@@ -12,7 +12,8 @@ use shared::{
     },
 };
 
-use crate::{failure::Failure, log::DeployLog, release::Release};
+use crate::{log::DeployLog, release::Release};
+use shared::failure::Failure;
 
 /// Longer than a pull may take: the token is asked for again in the middle of a long one.
 const SPARE: Duration = Duration::from_secs(60);

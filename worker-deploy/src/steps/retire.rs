@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use shared::ssh::{Exec, Session};
 
-use crate::{failure::Failure, log::DeployLog, release::Release};
+use crate::{log::DeployLog, release::Release};
+use shared::failure::Failure;
 
 const LIMIT: Duration = Duration::from_secs(180);
 /// How many releases' images stay on the server: the one that runs and the one before.

@@ -8,7 +8,8 @@ use shared::{
     store::{Db, deployments},
 };
 
-use crate::{failure::Failure, log::DeployLog, release::Release};
+use crate::{log::DeployLog, release::Release};
+use shared::failure::Failure;
 
 const LOG_LINES: &str = "40";
 /// Whether the image can test itself: with what it says, or with a client it has.

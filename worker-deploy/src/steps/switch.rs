@@ -10,7 +10,8 @@ use shared::{generate::RELEASE_HEADER, store::servers::Server};
 use tokio::time::{Instant, sleep};
 
 use super::verify::good;
-use crate::{failure::Failure, release::Release};
+use crate::release::Release;
+use shared::failure::Failure;
 
 const ONE_TRY: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(100);

@@ -9,7 +9,8 @@ use tokio::{
 };
 
 use super::start::unhealthy;
-use crate::{failure::Failure, log::DeployLog, release::Release};
+use crate::{log::DeployLog, release::Release};
+use shared::failure::Failure;
 
 const ONE_TRY: Duration = Duration::from_secs(5);
 const BETWEEN: Duration = Duration::from_millis(200);

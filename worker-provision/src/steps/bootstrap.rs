@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use shared::ssh::{Session, Unit};
 
 use super::edge;
-use crate::{failure::Failure, log::ServerLog, settings::ServerSettings};
+use crate::{log::ServerLog, settings::ServerSettings};
+use shared::failure::Failure;
 
 const SCRIPT: &str = include_str!("../../../templates/bootstrap/bootstrap.sh");
 const HOME: &str = "/opt/byop/bootstrap";

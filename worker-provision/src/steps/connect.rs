@@ -9,7 +9,7 @@ use shared::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::failure::Failure;
+use shared::failure::Failure;
 
 const ONE_TRY: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(100);

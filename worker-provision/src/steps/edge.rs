@@ -3,7 +3,8 @@
 use serde_json::json;
 use shared::generate::{self, EdgeCompose};
 
-use crate::{failure::Failure, settings::ServerSettings};
+use crate::settings::ServerSettings;
+use shared::failure::Failure;
 
 /// Where a server keeps the root of the ACME directory's TLS.
 pub const ACME_CA: &str = "/opt/byop/edge/acme-ca.pem";

@@ -11,7 +11,7 @@ use shared::{
     },
 };
 
-use crate::failure::Failure;
+use shared::failure::Failure;
 
 /// Makes the keys of a server unless it has them; returns the server with them. A machine that the client brings has
 /// its own host key and was given a login key.

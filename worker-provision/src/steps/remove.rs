@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use shared::ssh::{Session, Unit};
 
-use crate::{failure::Failure, log::ServerLog};
+use crate::log::ServerLog;
+use shared::failure::Failure;
 
 const SCRIPT: &str = include_str!("../../../templates/bootstrap/detach.sh");
 const LIMIT: Duration = Duration::from_secs(600);

@@ -1,6 +1,11 @@
-//! Why a server cannot be made or removed, in words for the client, and whether another try may help.
+//! Why a step on a server failed, in words for the client, and whether another try may help.
+//!
+//! Invariant: a message holds no secret and nothing of the engine's inside; that goes to the log. Absent: what becomes
+//! of the job, which its handler decides.
 
-use shared::{providers::ProviderError, queue::JobError, secrets::Sealed, ssh::SshError, store::DbError};
+#[cfg(feature = "providers")]
+use crate::providers::ProviderError;
+use crate::{queue::JobError, secrets::Sealed, ssh::SshError, store::DbError};
 
 /// A failed step.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +40,11 @@ impl From<DbError> for Failure {
 
 impl From<Sealed> for Failure {
     fn from(_: Sealed) -> Self {
-        Self::permanent("keys_unreadable", "the server's stored keys cannot be opened; was the master key changed?")
+        Self::permanent("keys_unreadable", "a stored key or environment cannot be opened; was the master key changed?")
     }
 }
 
+#[cfg(feature = "providers")]
 impl From<ProviderError> for Failure {
     fn from(e: ProviderError) -> Self {
         match e {
