@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::{
     domain::{EnvName, ImageRepository},
+    failure::Failure,
     secrets::{MasterKey, Place},
     ssh::{Guard, Unit},
     store::{
@@ -11,8 +12,6 @@ use shared::{
         deployments::{Deployment, ENV_FIELD},
     },
 };
-
-use shared::failure::Failure;
 
 /// One release and the attempt that works on it.
 pub struct Release {

@@ -6,6 +6,7 @@ use shared::{
         DeploymentId,
         status::{DeploymentStatus as Status, ServerStatus},
     },
+    failure::Failure,
     queue::{Handler, Job, JobError, Lease, StopReason},
     redact::Redactor,
     ssh::Session,
@@ -18,7 +19,6 @@ use shared::{
 use tokio::time::sleep;
 
 use crate::{crash::around, log::DeployLog, release::Release, settings::Settings, steps};
-use shared::failure::Failure;
 
 /// Runs the jobs of deployments.
 pub struct DeployWorker {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::{
     domain::{ServerId, status::ServerStatus as Status},
+    failure::Failure,
     providers::{Host, Local, Provider},
     queue::{Handler, Job, JobError, Lease, StopReason},
     ssh::Session,
@@ -16,7 +17,6 @@ use shared::{
 use tokio::time::{Instant, sleep};
 
 use crate::{log::ServerLog, settings::Settings, steps};
-use shared::failure::Failure;
 
 /// Runs the jobs of servers.
 pub struct ProvisionWorker {

@@ -1,9 +1,11 @@
 //! Taking the right to change an app on a server, so that an attempt that lost its lease can start nothing more there.
 
-use shared::ssh::{Exec, Session, SshError};
+use shared::{
+    failure::Failure,
+    ssh::{Exec, Session, SshError},
+};
 
 use crate::release::Release;
-use shared::failure::Failure;
 
 const NEWER_ATTEMPT: i64 = 76;
 const NEWER_RELEASE: i64 = 77;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::{
     domain::{ServerId, status::ServerStatus},
+    failure::Failure,
     secrets::MasterKey,
     ssh::{Session, Target},
     store::{
@@ -12,8 +13,6 @@ use shared::{
     },
 };
 use tokio::time::{Instant, sleep};
-
-use shared::failure::Failure;
 
 const ONE_TRY: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);

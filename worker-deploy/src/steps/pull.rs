@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 use shared::{
+    failure::Failure,
     ssh::{Exec, Session},
     store::{
         Db,
@@ -13,7 +14,6 @@ use shared::{
 };
 
 use crate::{log::DeployLog, release::Release};
-use shared::failure::Failure;
 
 /// Longer than a pull may take: the token is asked for again in the middle of a long one.
 const SPARE: Duration = Duration::from_secs(60);

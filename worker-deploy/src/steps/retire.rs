@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use shared::ssh::{Exec, Session};
+use shared::{
+    failure::Failure,
+    ssh::{Exec, Session},
+};
 
 use crate::{log::DeployLog, release::Release};
-use shared::failure::Failure;
 
 const LIMIT: Duration = Duration::from_secs(180);
 /// How many releases' images stay on the server: the one that runs and the one before.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use shared::{
+    failure::Failure,
     generate::{self, DeploymentCompose},
     ssh::{Exec, Session},
     store::{Db, deployments},
 };
 
 use crate::{log::DeployLog, release::Release};
-use shared::failure::Failure;
 
 const LOG_LINES: &str = "40";
 /// Whether the image can test itself: with what it says, or with a client it has.

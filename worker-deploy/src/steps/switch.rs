@@ -6,12 +6,11 @@ use std::{
 };
 
 use reqwest::{Certificate, Client, redirect::Policy};
-use shared::{generate::RELEASE_HEADER, store::servers::Server};
+use shared::{failure::Failure, generate::RELEASE_HEADER, store::servers::Server};
 use tokio::time::{Instant, sleep};
 
 use super::verify::good;
 use crate::release::Release;
-use shared::failure::Failure;
 
 const ONE_TRY: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(100);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use shared::ssh::{Exec, Session};
+use shared::{
+    failure::Failure,
+    ssh::{Exec, Session},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep, timeout},
@@ -10,7 +13,6 @@ use tokio::{
 
 use super::start::unhealthy;
 use crate::{log::DeployLog, release::Release};
-use shared::failure::Failure;
 
 const ONE_TRY: Duration = Duration::from_secs(5);
 const BETWEEN: Duration = Duration::from_millis(200);

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use shared::ssh::{Session, Unit};
+use shared::{
+    failure::Failure,
+    ssh::{Session, Unit},
+};
 
 use super::edge;
 use crate::{log::ServerLog, settings::ServerSettings};
-use shared::failure::Failure;
 
 const SCRIPT: &str = include_str!("../../../templates/bootstrap/bootstrap.sh");
 const HOME: &str = "/opt/byop/bootstrap";

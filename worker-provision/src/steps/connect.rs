@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use shared::{
+    failure::Failure,
     secrets::MasterKey,
     ssh::{Session, SshError, Target},
     store::servers::Server,
 };
 use tokio::time::{Instant, sleep};
-
-use shared::failure::Failure;
 
 const ONE_TRY: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(100);

@@ -1,10 +1,12 @@
 //! The files that make Docker and Traefik on a server what we need.
 
 use serde_json::json;
-use shared::generate::{self, EdgeCompose};
+use shared::{
+    failure::Failure,
+    generate::{self, EdgeCompose},
+};
 
 use crate::settings::ServerSettings;
-use shared::failure::Failure;
 
 /// Where a server keeps the root of the ACME directory's TLS.
 pub const ACME_CA: &str = "/opt/byop/edge/acme-ca.pem";

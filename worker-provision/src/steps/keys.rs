@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret;
 use shared::{
+    failure::Failure,
     providers::{Address, Spec, Wanted},
     secrets::{MasterKey, Place},
     ssh::{generate_key, public_of},
@@ -10,8 +11,6 @@ use shared::{
         servers::{self, HOST_KEY_FIELD, LOGIN_KEY_FIELD, NewKeys, Server},
     },
 };
-
-use shared::failure::Failure;
 
 /// Makes the keys of a server unless it has them; returns the server with them. A machine that the client brings has
 /// its own host key and was given a login key.

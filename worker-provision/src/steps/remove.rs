@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use shared::ssh::{Session, Unit};
+use shared::{
+    failure::Failure,
+    ssh::{Session, Unit},
+};
 
 use crate::log::ServerLog;
-use shared::failure::Failure;
 
 const SCRIPT: &str = include_str!("../../../templates/bootstrap/detach.sh");
 const LIMIT: Duration = Duration::from_secs(600);
