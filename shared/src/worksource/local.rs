@@ -340,5 +340,5 @@ impl BuildReport for LocalReport {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;

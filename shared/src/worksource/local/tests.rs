@@ -2,20 +2,23 @@
 
 use std::sync::Mutex;
 
-use tempfile::TempDir;
-
 use super::*;
 use crate::{
     domain::{AppId, ClientId},
     queue::{JobKind, NewJob, enqueue},
-    store::{builds::NewBuild, sql, status_events},
+    store::{builds::NewBuild, scratch::Scratch, sql, status_events},
 };
+
+crate::on_both_databases! {
+    a_build_that_succeeds_on_its_second_attempt,
+    failures_keep_their_code_and_leave_the_current_image,
+    a_log_is_bounded_and_says_so_and_only_its_holder_writes,
+}
 
 struct Scene {
     db: Db,
     client: ClientId,
     app: AppId,
-    _dir: TempDir,
 }
 
 /// Answers each build with the next result, after it went through every stage.
@@ -39,9 +42,8 @@ fn image(digest: &str) -> BuildOutcome {
     BuildOutcome { repository: "c/a".into(), tag: format!("t-{digest}"), digest: format!("sha256:{digest}") }
 }
 
-async fn scene() -> Scene {
-    let dir = TempDir::new().expect("directory");
-    let db = Db::open(&format!("sqlite:{}", dir.path().join("db").display())).await.expect("database");
+async fn scene(scratch: &Scratch) -> Scene {
+    let db = scratch.db.clone();
     let (client, app) = (ClientId::new(), AppId::new());
     let mut tx = db.begin().await.expect("begin");
     let insert = sql("insert into clients (id, name, created_at) values ($1, 'c', 0)");
@@ -54,7 +56,7 @@ async fn scene() -> Scene {
     .await
     .expect("app");
     tx.commit().await.expect("commit");
-    Scene { db, client, app, _dir: dir }
+    Scene { db, client, app }
 }
 
 impl Scene {
@@ -99,9 +101,8 @@ impl Scene {
     }
 }
 
-#[tokio::test]
-async fn a_build_that_succeeds_on_its_second_attempt() {
-    let scene = scene().await;
+async fn a_build_that_succeeds_on_its_second_attempt(scratch: &Scratch) {
+    let scene = scene(scratch).await;
     let id = scene.request().await;
     let away = BuildFailure::transient(FailureCode::GitUnreachable, "away");
     let build = scene.run(id, vec![Err(away), Ok(image("one"))]).await;
@@ -123,9 +124,8 @@ async fn a_build_that_succeeds_on_its_second_attempt() {
     assert!(grants.is_empty(), "a login outlived its build");
 }
 
-#[tokio::test]
-async fn failures_keep_their_code_and_leave_the_current_image() {
-    let scene = scene().await;
+async fn failures_keep_their_code_and_leave_the_current_image(scratch: &Scratch) {
+    let scene = scene(scratch).await;
     let (older, newer) = (scene.request().await, scene.request().await);
     let ends = vec![Ok(image("older")), Ok(image("newer"))];
     // Both run at once; whichever ends last, the newer one's image stays.
@@ -141,9 +141,8 @@ async fn failures_keep_their_code_and_leave_the_current_image() {
     assert_eq!(app.current.map(|c| c.build), Some(newer));
 }
 
-#[tokio::test]
-async fn a_log_is_bounded_and_says_so_and_only_its_holder_writes() {
-    let scene = scene().await;
+async fn a_log_is_bounded_and_says_so_and_only_its_holder_writes(scratch: &Scratch) {
+    let scene = scene(scratch).await;
     let id = scene.request().await;
     let build = builds::get(&scene.db, scene.client, id).await.expect("read").expect("build");
     let claim = "update jobs set state = 'running', attempt = 2, lease_owner = 'me' where id = $1";
