@@ -23,8 +23,8 @@ BYOP_NET=${BYOP_NET:-172.31.77}
 # An interface name has at most 15 characters, so the network is spelled in hex.
 TAG=$(printf 'byop%02x%02x%02x' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}")
 BRIDGE=$TAG
-# Without an address of its own a bridge takes its lowest port's and changes it as containers come and go; connections
-# then meet a stale neighbour entry.
+# Without an address of its own a bridge takes its lowest port's and changes it as containers come and go, so that
+# neighbours may keep a stale one.
 BRIDGE_MAC=$(printf '02:42:%02x:%02x:%02x:01' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}")
 MTU=1400
 
