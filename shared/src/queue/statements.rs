@@ -75,25 +75,24 @@ pub const LOCK_QUEUE_FOR_CLAIM: &str = "update queues set vtime = vtime where ki
 
 /// Claims up to `$7` jobs: by priority, then in fair order, within each client's limit and one per exclusive key.
 pub const CLAIM: &str = "
-    with candidate as (
+    with busy as (
+      select client_id, count(*) as jobs from jobs where kind = $1 and state = 'running' group by client_id),
+    candidate as (
       select id, client_id, priority, ticket, exclusive_key from jobs
       where kind = $1 and state = 'queued' and run_at <= $2
         and client_id not in (
-          select client_id from jobs where kind = $1 and state = 'running' group by client_id
-          having count(*) >= (select max_running_per_client from queues where kind = $1))
+          select client_id from busy where jobs >= (select max_running_per_client from queues where kind = $1))
         and (exclusive_key is null or exclusive_key not in (
           select exclusive_key from jobs where state = 'running' and exclusive_key is not null))
       order by priority, ticket, id limit $3),
     ranked as (
-      select id, client_id, priority, ticket,
-        row_number() over (partition by client_id order by priority, ticket, id) as nth,
+      select id, priority, ticket, coalesce(busy.jobs, 0) as others,
+        row_number() over (partition by candidate.client_id order by priority, ticket, id) as nth,
         row_number() over (partition by coalesce(exclusive_key, id) order by priority, ticket, id) as turn
-      from candidate),
+      from candidate left join busy on busy.client_id = candidate.client_id),
     chosen as (
       select id from ranked
-      where turn = 1
-        and nth + (select count(*) from jobs r where r.kind = $1 and r.state = 'running' and r.client_id = ranked.client_id)
-            <= (select max_running_per_client from queues where kind = $1)
+      where turn = 1 and nth + others <= (select max_running_per_client from queues where kind = $1)
       order by priority, ticket, id limit $7)
     update jobs set state = 'running', attempt = attempt + 1, lease_owner = $4, lease_until = $5,
       deadline_at = $6 + timeout_ms, started_at = coalesce(started_at, $6)
@@ -104,11 +103,12 @@ pub const ADVANCE_VTIME: &str = "update queues set vtime = $1 where kind = $2 an
 
 /// One statement renews everything a worker holds and brings back what was cancelled.
 pub const RENEW: &str = "
-    update jobs set lease_until = $1 where lease_owner = $2 and state = 'running'
+    update jobs set lease_until = $1 where kind = $2 and state = 'running' and lease_owner = $3
     returning id, attempt, cancel_requested_at";
 
 pub const CANCELLED: &str = "
-    select id from jobs where lease_owner = $1 and state = 'running' and cancel_requested_at is not null";
+    select id from jobs
+    where kind = $1 and state = 'running' and lease_owner = $2 and cancel_requested_at is not null";
 
 /// How many ends one [`succeed_many`] takes.
 pub const MANY: usize = 32;

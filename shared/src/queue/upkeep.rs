@@ -64,6 +64,7 @@ impl Upkeep {
         let until = self.db.now_ms() + self.claimant.lease_ms();
         let renewed = sql(st::RENEW)
             .int(until)
+            .text(self.claimant.kind)
             .text(&self.claimant.owner)
             .fetch_all(&self.db, |r| {
                 Ok((r.parse::<JobId>("id")?, r.int("attempt")?, r.opt_int("cancel_requested_at")?))
@@ -121,8 +122,8 @@ impl Upkeep {
         if self.running.held().is_empty() {
             return Ok(());
         }
-        let ids = sql(st::CANCELLED).text(&self.claimant.owner).fetch_all(&self.db, |r| r.parse::<JobId>("id")).await?;
-        for id in ids {
+        let cancelled = sql(st::CANCELLED).text(self.claimant.kind).text(&self.claimant.owner);
+        for id in cancelled.fetch_all(&self.db, |r| r.parse::<JobId>("id")).await? {
             self.running.stop(id, StopReason::Cancelled);
         }
         Ok(())
