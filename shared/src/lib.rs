@@ -8,6 +8,7 @@ pub mod generate;
 pub mod command;
 
 pub mod config;
+pub mod crash;
 pub mod redact;
 #[cfg(feature = "secrets")]
 pub mod secrets;

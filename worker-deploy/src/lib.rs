@@ -1,6 +1,5 @@
 //! The deploy worker: brings releases onto servers, switches to them, and takes them down.
 
-mod crash;
 mod log;
 mod release;
 mod run;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use shared::{
+    crash::around,
     domain::{
         DeploymentId,
         status::{DeploymentStatus as Status, ServerStatus},
@@ -18,7 +19,7 @@ use shared::{
 };
 use tokio::time::sleep;
 
-use crate::{crash::around, log::DeployLog, release::Release, settings::Settings, steps};
+use crate::{log::DeployLog, release::Release, settings::Settings, steps};
 
 /// Runs the jobs of deployments.
 pub struct DeployWorker {
@@ -143,6 +144,7 @@ impl Attempt<'_> {
         self.reach(Status::Preparing).await?;
         let server = steps::wait_for_server(self.db, release.deployment.server, limits.server).await?;
         let session = around("preparing", self.prepare(&server)).await?;
+        self.name_leads_here(&server).await?;
         self.reach(Status::Pulling).await?;
         around("pulling", steps::pull(&session, self.db, release, &self.settings.registry, limits.pull, log)).await?;
         self.reach(Status::Starting).await?;
@@ -163,6 +165,16 @@ impl Attempt<'_> {
         steps::claim(&session, &self.release, true).await?;
         steps::place_env(&session, &self.release).await?;
         Ok(session)
+    }
+
+    /// A domain that this server has answered for before has its certificate: a moment of bad DNS does not matter.
+    async fn name_leads_here(&self, server: &Server) -> Result<(), Failure> {
+        let d = &self.release.deployment;
+        let known = deployments::on_server(self.db, d.server, d.app).await?;
+        if known.iter().any(|k| k.status == Status::Live && k.traefik_domain == d.traefik_domain) {
+            return Ok(());
+        }
+        steps::leads_here(server, &self.release, self.settings.lookup, &self.log).await
     }
 
     async fn go_live(&self, server: &Server) -> Result<(), Failure> {

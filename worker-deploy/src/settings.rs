@@ -1,11 +1,13 @@
 //! What this process is told by its environment.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use shared::{
     config::{self, ConfigError},
     secrets::MasterKey,
 };
+
+use crate::steps::Lookup;
 
 /// Everything but the queue's own settings.
 #[derive(Clone)]
@@ -16,6 +18,7 @@ pub struct Settings {
     pub registry: String,
     /// PEM of a root that certificates of apps may chain to beside the public ones.
     pub verify_ca: Option<Vec<u8>>,
+    pub lookup: Lookup,
     pub limits: Limits,
 }
 
@@ -40,6 +43,7 @@ impl Settings {
             master_key: MasterKey::from_env()?,
             registry: config::required("BYOP_REGISTRY")?,
             verify_ca: verify_ca()?,
+            lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 60)? },
             limits: Limits::from_env()?,
         })
     }
@@ -61,4 +65,10 @@ fn verify_ca() -> Result<Option<Vec<u8>>, ConfigError> {
     const NAME: &str = "BYOP_VERIFY_CA_FILE";
     let Some(path) = config::optional(NAME) else { return Ok(None) };
     std::fs::read(path).map(Some).map_err(|e| ConfigError::invalid(NAME, e.to_string()))
+}
+
+fn dns() -> Result<Option<SocketAddr>, ConfigError> {
+    const NAME: &str = "BYOP_DNS_SERVER";
+    let Some(server) = config::optional(NAME) else { return Ok(None) };
+    server.parse().map(Some).map_err(|_| ConfigError::invalid(NAME, "must be an address and a port, like 192.0.2.1:53"))
 }

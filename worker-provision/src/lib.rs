@@ -7,6 +7,3 @@ mod steps;
 
 pub use run::ProvisionWorker;
 pub use settings::{ServerSettings, Settings};
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::{
+    crash::around,
     domain::{ServerId, status::ServerStatus as Status},
     failure::Failure,
     providers::{Host, Local, Provider},
@@ -150,13 +151,14 @@ impl Attempt<'_> {
             _ => {}
         }
         let master = &self.worker.settings.master_key;
-        let server = steps::ensure_keys(&self.worker.db, master, self.fence, server).await?;
+        let keys = steps::ensure_keys(&self.worker.db, master, self.fence, server);
+        let server = around("keys", keys).await?;
         self.reach(&server, Status::Creating).await?;
-        let server = self.create(server).await?;
+        let server = around("creating", self.create(server)).await?;
         self.reach(&server, Status::Booting).await?;
-        let session = self.first_contact(&server).await?;
+        let session = around("booting", self.first_contact(&server)).await?;
         self.reach(&server, Status::Bootstrapping).await?;
-        self.prepare(&server, session).await
+        around("bootstrapping", self.prepare(&server, session)).await
     }
 
     async fn create(&self, server: Server) -> Result<Server, Failure> {
@@ -226,10 +228,10 @@ impl Attempt<'_> {
         self.advance(server.id, Status::Deleting).await?;
         self.log.write("removing the server").await;
         if !self.provider.owns_machine() {
-            self.detach(&server).await?;
+            around("detaching", self.detach(&server)).await?;
         }
-        self.provider.delete(server.id).await?;
-        self.record_removal(server.id).await
+        around("deleting", self.provider.delete(server.id)).await?;
+        around("forgetting", self.record_removal(server.id)).await
     }
 
     /// Takes our things off a machine that stays. One that never became ready may never have let us in.

@@ -2,6 +2,7 @@
 
 mod claim;
 mod connect;
+mod name;
 mod pull;
 mod retire;
 mod start;
@@ -10,6 +11,7 @@ mod verify;
 
 pub use claim::claim;
 pub use connect::{connect, wait_for_server};
+pub use name::{Lookup, leads_here};
 pub use pull::pull;
 pub use retire::{retire_others, stop_units, take_down, wipe};
 pub use start::{place_env, start};

@@ -2,6 +2,7 @@
 //! (`BYOP_TEST_ENV_FILE`).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod registry;
 mod world;
 
 use std::time::Instant;
@@ -67,6 +68,45 @@ async fn releases_follow_each_other_and_leave_nothing() {
 }
 
 #[tokio::test]
+async fn a_domain_that_does_not_lead_here_gets_no_router() {
+    let Some(world) = world("domains").await else { return };
+    let digest = world.image("one");
+    world.dns("clear-a", &[]).await;
+    let nowhere = {
+        let _worker = world.worker_with(&[("BYOP_DNS_WAIT_S", "1")]);
+        let nowhere = world.deployment(&digest, hello()).await;
+        world.settled(nowhere, Status::Failed).await;
+        world.dns("add-a", &["192.0.2.7"]).await;
+        let elsewhere = world.deployment(&digest, hello()).await;
+        world.settled(elsewhere, Status::Failed).await;
+        let failed = world.get(elsewhere).await;
+        assert_eq!(failed.error_code.as_deref(), Some("dns_not_ready"));
+        let message = failed.error_message.unwrap();
+        assert!(message.contains("leads to 192.0.2.7; point it to "), "{message}");
+        nowhere
+    };
+    let failed = world.get(nowhere).await;
+    assert_eq!(failed.error_code.as_deref(), Some("dns_not_ready"));
+    assert!(failed.error_message.unwrap().contains("has no address; point it to "));
+    assert_eq!(world.projects().await, Vec::<String>::new());
+
+    // The name is set while the deployment waits for it.
+    let _worker = world.worker(None);
+    let waiting = world.deployment(&digest, hello()).await;
+    world.logged(waiting, "waiting: ").await;
+    assert_eq!(world.get(waiting).await.status, Status::Preparing);
+    world.point_domain().await;
+    world.settled(waiting, Status::Live).await;
+
+    // A domain that is served already is not asked for again.
+    world.dns("clear-a", &[]).await;
+    let next = world.deployment(&digest, hello()).await;
+    world.settled(next, Status::Live).await;
+    assert_eq!(world.visit().await.1, next.to_string());
+    world.tear_down().await;
+}
+
+#[tokio::test]
 async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
     let Some(world) = world("crash at every step").await else { return };
     let digest = world.image("crash");
@@ -74,14 +114,31 @@ async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
         for side in ["before", "after"] {
             let place = format!("{step}.{side}");
             let id = world.deployment(&digest, hello()).await;
-            let mut dying = world.worker(Some(&place));
-            let end = tokio::task::spawn_blocking(move || dying.0.wait().unwrap()).await.unwrap();
-            assert!(!end.success(), "{place}: the worker did not die");
+            world.dies_at(&place).await;
             let worker = world.worker(None);
             world.settled(id, Status::Live).await;
             drop(worker);
             assert_eq!(world.visit().await.1, id.to_string(), "{place}");
             assert_eq!(world.projects().await, [id.to_string()], "{place}");
+        }
+    }
+    for (step, end) in [("stopping", Status::Stopped), ("deleting", Status::Deleted)] {
+        for side in ["before", "after"] {
+            let place = format!("{step}.{side}");
+            let id = world.deployment(&digest, hello()).await;
+            let worker = world.worker(None);
+            world.settled(id, Status::Live).await;
+            drop(worker);
+            if end == Status::Stopped {
+                world.stop(id).await
+            } else {
+                world.delete(id).await
+            }
+            world.dies_at(&place).await;
+            let worker = world.worker(None);
+            world.settled(id, end).await;
+            drop(worker);
+            assert_eq!(world.projects().await, Vec::<String>::new(), "{place}");
         }
     }
     world.assert_no_password_left().await;

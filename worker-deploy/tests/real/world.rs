@@ -1,8 +1,8 @@
 //! What a test of releases stands on: a registry, a database with an app, a server, and the worker's binary.
 
 use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -20,82 +20,12 @@ use shared::{
 };
 use worker_provision::{ProvisionWorker, ServerSettings};
 
+use crate::registry::{Registry, image, registry};
+
 const KEY: [u8; 32] = [3; 32];
 
-fn env(name: &str) -> String {
+pub fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
-}
-
-/// A registry without accounts: pushes go to loopback, where engines accept plain HTTP, pulls to the gateway by TLS.
-pub struct Registry {
-    running: Vec<Child>,
-    push: String,
-    pull: String,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        for child in &mut self.running {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn free_port(host: &str) -> u16 {
-    std::net::TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port()
-}
-
-fn registry(dir: &Path) -> Registry {
-    let (gateway, certs) = (env("BYOP_GATEWAY"), format!("{}/certs", env("BYOP_STATE")));
-    let tls = format!("tls: {{certificate: {certs}/cert.pem, key: {certs}/key.pem}}");
-    let mut running = Vec::new();
-    let mut serve = |host: &str, tls: &str| {
-        let address = format!("{host}:{}", free_port(host));
-        let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}/blobs}}}}\n\
-             http:\n  addr: {address}\n  {tls}\n",
-            dir.display()
-        );
-        let file = dir.join(format!("{host}.yml"));
-        std::fs::write(&file, text).unwrap();
-        let child = Command::new("docker-registry").arg("serve").arg(file).stderr(Stdio::null()).spawn().unwrap();
-        running.push(child);
-        address
-    };
-    let (push, pull) = (serve("127.0.0.1", ""), serve(&gateway, &tls));
-    Registry { running, push, pull }
-}
-
-/// Runs `docker` against the environment's engine.
-fn docker(args: &[&str]) -> String {
-    let out = Command::new("docker").args(args).output().unwrap();
-    assert!(out.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap().trim().to_owned()
-}
-
-const SERVER_JS: &str = r#"const http = require('http');
-if (process.env.BROKEN) { console.log('cannot start: ' + process.env.BROKEN); process.exit(3); }
-if (process.env.SILENT) { setInterval(() => {}, 1000); process.on('SIGTERM', () => process.exit(0)); return; }
-http.createServer((q, r) => { r.end(process.env.WORD + ' ' + process.env.RELEASE); })
-  .listen(process.env.PORT, '0.0.0.0', () => console.log('listening'));
-process.on('SIGTERM', () => process.exit(0));
-"#;
-
-/// Builds and pushes an image that differs by `release`; returns its digest.
-fn image(registry: &Registry, dir: &Path, repository: &str, release: &str) -> String {
-    let context = dir.join(format!("context-{release}"));
-    std::fs::create_dir_all(&context).unwrap();
-    std::fs::write(context.join("server.js"), SERVER_JS).unwrap();
-    let file = format!("FROM node:22-slim\nENV RELEASE={release}\nCOPY server.js /\nCMD [\"node\", \"/server.js\"]\n");
-    std::fs::write(context.join("Dockerfile"), file).unwrap();
-    let name = format!("{}/{repository}:{release}", registry.push);
-    docker(&["build", "-q", "-t", &name, context.to_str().unwrap()]);
-    docker(&["push", "-q", &name]);
-    let digests = docker(&["image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}", &name]);
-    docker(&["image", "rm", &name]);
-    let own = digests.lines().find(|d| d.starts_with(&registry.push)).unwrap().to_owned();
-    own.split_once('@').unwrap().1.to_owned()
 }
 
 pub struct World {
@@ -172,9 +102,22 @@ impl World {
         self.provisioner.run(&self.claimed(JobKind::Provision).await).await.unwrap();
         let server = self.server().await;
         assert_eq!(server.status, ServerStatus::Ready);
-        let body = serde_json::json!({ "host": self.domain, "addresses": [server.address] });
-        let dns = format!("{}/add-a", env("BYOP_TEST_DNS"));
-        reqwest::Client::builder().no_proxy().build().unwrap().post(dns).body(body.to_string()).send().await.unwrap();
+        self.point_domain().await;
+    }
+
+    /// Makes the domain lead to the server, and nowhere else.
+    pub async fn point_domain(&self) {
+        let address = self.server().await.address.unwrap();
+        self.dns("clear-a", &[]).await;
+        self.dns("add-a", &[&address]).await;
+    }
+
+    /// Changes what the environment's DNS says of the domain.
+    pub async fn dns(&self, verb: &str, addresses: &[&str]) {
+        let body = serde_json::json!({ "host": self.domain, "addresses": addresses });
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        let url = format!("{}/{verb}", env("BYOP_TEST_DNS"));
+        client.post(url).body(body.to_string()).send().await.unwrap().error_for_status().unwrap();
     }
 
     /// A job on the server that counts as claimed by us.
@@ -267,6 +210,11 @@ impl World {
 
     /// The worker's own binary on the same database.
     pub fn worker(&self, crash_at: Option<&str>) -> Worker {
+        let place = crash_at.map(|place| ("BYOP_CRASH_AT", place));
+        self.worker_with(place.as_slice())
+    }
+
+    pub fn worker_with(&self, settings: &[(&str, &str)]) -> Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker-deploy"));
         command
             .env("BYOP_DATABASE_URL", &self.url)
@@ -276,13 +224,25 @@ impl World {
             .env("BYOP_RELEASE_DRAIN_S", "0")
             .env("BYOP_HEALTH_TIMEOUT_S", "30")
             .env("BYOP_LOG_FORMAT", "text")
+            .envs(settings.iter().copied())
             .stderr(
                 std::fs::File::options().create(true).append(true).open(self.dir.path().join("worker.log")).unwrap(),
             );
-        if let Some(place) = crash_at {
-            command.env("BYOP_CRASH_AT", place);
-        }
         Worker(command.spawn().unwrap())
+    }
+
+    /// A worker that dies at a place of its work, and is seen to.
+    pub async fn dies_at(&self, place: &str) {
+        let mut dying = self.worker(Some(place));
+        let until = Instant::now() + Duration::from_secs(120);
+        let end = loop {
+            match dying.0.try_wait().unwrap() {
+                Some(end) => break end,
+                None => assert!(Instant::now() < until, "{place}: the worker did not die"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(end.signal(), Some(6), "{place}: the worker ended otherwise: {end}");
     }
 
     pub async fn settled(&self, id: DeploymentId, wanted: Status) {
@@ -304,6 +264,15 @@ impl World {
                 self.log(id).await
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a deployment's log has a text.
+    pub async fn logged(&self, id: DeploymentId, text: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !self.log(id).await.contains(text) {
+            assert!(Instant::now() < until, "the log of {id} never had {text}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

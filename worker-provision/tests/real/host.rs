@@ -1,0 +1,117 @@
+//! Machines that the client brings.
+
+use secrecy::ExposeSecret;
+use shared::{
+    domain::{ServerId, status::ServerStatus},
+    providers::{Local, Provider, Spec, Wanted},
+    queue::Handler,
+    secrets::Place,
+    ssh::{Exec, generate_key},
+    store::servers::{self, Server},
+};
+use worker_provision::ProvisionWorker;
+
+use crate::world::{World, world};
+
+/// Arguments: a user. Moves root's login to an account that becomes root by sudo only, as cloud images have it.
+const HAND_OVER: &str = r#"set -eu
+useradd --create-home --shell /bin/bash "$1"
+echo "$1 ALL=(ALL) NOPASSWD:ALL" > "/etc/sudoers.d/$1"
+install -d -m 700 -o "$1" -g "$1" "/home/$1/.ssh"
+install -m 600 -o "$1" -g "$1" /root/.ssh/authorized_keys "/home/$1/.ssh/authorized_keys"
+rm /root/.ssh/authorized_keys
+"#;
+const LEFT: &str = "ls -d /opt/byop /etc/docker/certs.d/*; docker ps -aq; docker volume ls -q; \
+                    docker network ls -q --filter name=edge; true";
+
+/// A machine that stands for one the client brings: made by the local provider, then known by address and keys only.
+struct Machine {
+    wanted: Wanted,
+    provider: Local,
+    /// Its row, before any work on it.
+    server: Server,
+}
+
+async fn machine(world: &World, user: &str) -> Machine {
+    let (host, login) = (generate_key("machine").unwrap(), generate_key("login").unwrap());
+    let wanted = Wanted {
+        server: ServerId::new(),
+        client: world.client,
+        spec: Spec::default(),
+        address: None,
+        host_public: host.public.clone(),
+        host_private: Some(host.private),
+        login_public: login.public.clone(),
+    };
+    let provider = Local::new(world.settings.local.clone().unwrap());
+    provider.create(&wanted).await.unwrap();
+    let address = provider.address(&wanted).await.unwrap().unwrap();
+    let id = ServerId::new();
+    let row = id.to_string();
+    let place = Place { client: world.client, field: servers::LOGIN_KEY_FIELD, row: &row };
+    let sealed = world.settings.master_key.seal(place, login.private.expose_secret().as_bytes()).unwrap();
+    let new = servers::NewServer {
+        provider: "host".into(),
+        address: Some(address.host),
+        ssh_user: user.into(),
+        host_public_key: Some(host.public),
+        login_public_key: Some(login.public),
+        login_private_key_sealed: Some(sealed),
+        ..world.new_server(id)
+    };
+    world.insert(&new).await;
+    let server = world.load(id).await;
+    if user != "root" {
+        let as_root = Server { ssh_user: "root".into(), ..server.clone() };
+        world.reachable(&as_root).await.script(HAND_OVER, &[user], Exec::default()).await.unwrap();
+        assert!(world.connect(&as_root).await.is_err(), "root cannot log in any more");
+    }
+    Machine { wanted, provider, server }
+}
+
+async fn life(test: &str, user: &str) {
+    let Some(world) = world(test, "byop/vps:1").await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let Machine { wanted, provider, server } = machine(&world, user).await;
+    worker.run(&world.lease(server.id, 1).await).await.unwrap();
+    let ready = world.load(server.id).await;
+    assert_eq!((ready.status, ready.address), (ServerStatus::Ready, server.address.clone()));
+    let session = world.connect(&server).await.unwrap();
+    world.ask_delete(server.id).await;
+    worker.run(&world.lease(server.id, 1).await).await.unwrap();
+    assert_eq!(world.load(server.id).await.status, ServerStatus::Deleted);
+    assert_eq!(session.run(&["sh", "-c", LEFT], Exec::default()).await.unwrap(), "");
+    assert!(session.exec(&["docker", "info"], Exec::default()).await.unwrap().success(), "Docker stays");
+    provider.delete(wanted.server).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_of_the_client_is_used_and_given_back() {
+    life("host", "root").await;
+}
+
+#[tokio::test]
+async fn a_login_that_becomes_root_by_sudo_is_enough() {
+    life("host by sudo", "ops").await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_gives_a_machine_back_is_followed_by_one_that_leaves_nothing() {
+    let Some(world) = world("crash while giving back", "byop/vps:1").await else { return };
+    for place in ["detaching.before", "detaching.after"] {
+        let Machine { wanted, provider, server } = machine(&world, "root").await;
+        world.enqueue(server.id).await;
+        let worker = world.worker(None);
+        world.settled(server.id, ServerStatus::Ready).await;
+        drop(worker);
+        world.ask_delete(server.id).await;
+        world.enqueue(server.id).await;
+        world.dies_at(place).await;
+        let worker = world.worker(None);
+        world.settled(server.id, ServerStatus::Deleted).await;
+        drop(worker);
+        let session = world.connect(&server).await.unwrap();
+        assert_eq!(session.run(&["sh", "-c", LEFT], Exec::default()).await.unwrap(), "", "{place}");
+        provider.delete(wanted.server).await.unwrap();
+    }
+}
