@@ -3,6 +3,8 @@
 //! Invariant: a message holds no secret and nothing of the engine's inside; that goes to the log. Absent: what becomes
 //! of the job, which its handler decides.
 
+use std::time::Duration;
+
 #[cfg(feature = "providers")]
 use crate::providers::ProviderError;
 use crate::{queue::JobError, secrets::Sealed, ssh::SshError, store::DbError};
@@ -13,6 +15,9 @@ pub enum Failure {
     /// Another try may work.
     #[error("{message}")]
     Transient { code: &'static str, message: String },
+    /// What the step waits for is not there yet: look again then.
+    #[error("not yet")]
+    Later(Duration),
     /// Another try would end the same way.
     #[error("{message}")]
     Permanent { code: &'static str, message: String },
@@ -64,6 +69,7 @@ impl From<SshError> for Failure {
             ),
             SshError::Refused => Self::permanent("ssh_login_refused", "the server refuses the login key"),
             SshError::BadKey => Self::permanent("ssh_key_invalid", "a stored SSH key is not valid"),
+            SshError::NoForwarding => Self::permanent("forwarding_refused", message),
             SshError::Fenced => Self::Stopped,
             e if e.is_transient() => Self::transient("ssh_unreachable", message),
             _ => Self::transient("remote_command_failed", message),
@@ -76,6 +82,7 @@ impl From<Failure> for JobError {
         match f {
             Failure::Transient { message, .. } => JobError::transient(message),
             Failure::Permanent { message, .. } => JobError::Permanent(message),
+            Failure::Later(after) => JobError::Later(after),
             Failure::Stopped => JobError::Stopped,
         }
     }

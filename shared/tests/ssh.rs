@@ -167,8 +167,12 @@ async fn stopping_a_unit_ends_its_whole_group() {
     let Some((_sshd, session)) = sshd("unit stop").await else { return };
     let dir = tempfile::tempdir().unwrap();
     let pid = dir.path().join("pid");
-    let stubborn =
-        unit("stop", "1", &format!("sh -c 'echo $$ > {0}.new; mv {0}.new {0}; sleep 600' & wait", pid.display()));
+    // The command and its child do not listen to a polite signal.
+    let stubborn = unit(
+        "stop",
+        "1",
+        &format!("trap '' TERM; sh -c 'echo $$ > {0}.new; mv {0}.new {0}; sleep 600' & wait", pid.display()),
+    );
     session.start_unit(&stubborn).await.unwrap();
     let found = format!("while [ ! -e {} ]; do sleep 0.02; done", pid.display());
     session.run(&["sh", "-c", &found], Exec::default()).await.unwrap();
@@ -179,6 +183,26 @@ async fn stopping_a_unit_ends_its_whole_group() {
     assert!(state.is_empty() || state.contains(") Z"), "a child lives on: {state}");
     assert_eq!(session.wait_unit(&stubborn.name).await.unwrap().status, 143);
     forget(&stubborn);
+}
+
+#[tokio::test]
+async fn a_unit_that_takes_its_time_to_end_runs_until_it_has_ended() {
+    let Some((_sshd, session)) = sshd("unit end").await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (ready, ended) = (dir.path().join("ready"), dir.path().join("ended"));
+    let script = format!(
+        "trap 'sleep 0.3; touch {1}; exit 9' TERM; touch {0}; while :; do sleep 0.05; done",
+        ready.display(),
+        ended.display()
+    );
+    let slow = unit("ending", "1", &script);
+    session.start_unit(&slow).await.unwrap();
+    let found = format!("while [ ! -e {} ]; do sleep 0.02; done", ready.display());
+    session.run(&["sh", "-c", &found], Exec::default()).await.unwrap();
+    session.stop_unit(&slow.name).await.unwrap();
+    assert!(ended.exists(), "the stop waited for the command's own end");
+    assert_eq!(session.wait_unit(&slow.name).await.unwrap().status, 9);
+    forget(&slow);
 }
 
 #[tokio::test]

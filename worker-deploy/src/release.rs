@@ -19,6 +19,7 @@ pub struct Release {
     pub image: ImageRepository,
     pub env: BTreeMap<EnvName, String>,
     pub fence: Fence,
+    guarded: bool,
 }
 
 impl Release {
@@ -26,7 +27,12 @@ impl Release {
         let image = format!("{registry}/{}", deployment.image_repository).parse();
         let image = image.map_err(|_| Failure::permanent("image_invalid", "the image's name cannot be used"))?;
         let env = open_env(&deployment, master)?;
-        Ok(Self { deployment, image, env, fence })
+        Ok(Self { deployment, image, env, fence, guarded: true })
+    }
+
+    /// The release for work on nothing but itself, which needs no hold on its app.
+    pub fn unguarded(self) -> Self {
+        Self { guarded: false, ..self }
     }
 
     /// The compose project, and the name of the router.
@@ -63,12 +69,13 @@ impl Release {
 
     /// A remote step of this release that starts only for the attempt that holds the app.
     pub fn unit(&self, step: &str, argv: Vec<String>, timeout: std::time::Duration) -> Unit {
+        let guard = || Guard { file: format!("{}/holder", self.app_dir()), value: self.holder() };
         Unit {
             name: format!("{}-{step}", self.project()),
             token: self.holder(),
             argv,
             timeout,
-            guard: Some(Guard { file: format!("{}/holder", self.app_dir()), value: self.holder() }),
+            guard: self.guarded.then(guard),
         }
     }
 }

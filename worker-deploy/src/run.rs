@@ -42,7 +42,7 @@ impl Handler for DeployWorker {
         let outcome = tokio::select! {
             done = self.work(fence, id) => done,
             reason = lease.stopped() => match reason {
-                StopReason::Cancelled => Err(Failure::permanent("cancelled", "cancelled")),
+                StopReason::Cancelled => self.cancelled(fence, id).await,
                 _ => return Err(JobError::Stopped),
             },
         };
@@ -63,10 +63,10 @@ impl Handler for DeployWorker {
             return Ok(());
         };
         if deployment.status != Status::Pending {
-            // Later than every attempt of this job, and harmless when the server cannot be reached: the next release
-            // of the app takes down what is left.
+            // Another job may hold the app by now, so nothing but the release itself is touched. When the server cannot
+            // be reached, the next release of the app takes down what is left.
             let fence = Fence { job: job.id, attempt: job.attempt + 1 };
-            if let Err(e) = self.clean_up(fence, deployment).await {
+            if let Err(e) = self.take_down_alone(fence, deployment).await {
                 tracing::warn!(error = %e, deployment = %id, "an abandoned release cannot be taken down");
             }
         }
@@ -117,8 +117,7 @@ impl DeployWorker {
     async fn give_up(&self, fence: Fence, id: DeploymentId, code: &str, message: &str) -> Result<(), Failure> {
         let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
         let Some(end) = ending(deployment.status, code) else { return Ok(()) };
-        // An outdated release has no right to change the app on the server, and has started nothing.
-        if deployment.status != Status::Pending && code != "outdated" {
+        if deployment.status != Status::Pending {
             self.clean_up(fence, deployment).await?;
         }
         let mut tx = self.db.begin().await?;
@@ -126,25 +125,46 @@ impl DeployWorker {
         Ok(tx.commit().await?)
     }
 
+    /// A release that went live stays: what is left of its job is to take down the one before it.
+    async fn cancelled(&self, fence: Fence, id: DeploymentId) -> Result<(), Failure> {
+        let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
+        if (deployment.status, deployment.desired) == (Status::Live, Desired::Live) {
+            return self.work(fence, id).await;
+        }
+        Err(Failure::permanent("cancelled", "cancelled"))
+    }
+
     async fn clean_up(&self, fence: Fence, deployment: Deployment) -> Result<(), Failure> {
         let attempt = self.attempt(fence, deployment)?;
         let Some(session) = attempt.reach_server().await? else { return Ok(()) };
         steps::claim(&session, &attempt.release, false).await?;
-        steps::stop_units(&session, &attempt.release).await?;
-        steps::take_down(&session, &attempt.release).await?;
+        take_down(&session, &attempt.release).await?;
         session.close().await;
         Ok(())
     }
+
+    async fn take_down_alone(&self, fence: Fence, deployment: Deployment) -> Result<(), Failure> {
+        let attempt = self.attempt(fence, deployment)?;
+        let Some(session) = attempt.reach_server().await? else { return Ok(()) };
+        take_down(&session, &attempt.release.unguarded()).await?;
+        session.close().await;
+        Ok(())
+    }
+}
+
+async fn take_down(session: &Session, release: &Release) -> Result<(), Failure> {
+    steps::stop_units(session, release).await?;
+    steps::take_down(session, release).await
 }
 
 impl Attempt<'_> {
     /// From nothing to live. A later attempt begins here again and finds what is done.
     async fn deploy(&self) -> Result<(), Failure> {
         let (release, limits, log) = (&self.release, self.settings.limits, &self.log);
+        let server = steps::ready_server(self.db, &release.deployment, limits.server).await?;
         self.reach(Status::Preparing).await?;
-        let server = steps::wait_for_server(self.db, release.deployment.server, limits.server).await?;
+        around("naming", self.name_leads_here(&server)).await?;
         let session = around("preparing", self.prepare(&server)).await?;
-        self.name_leads_here(&server).await?;
         self.reach(Status::Pulling).await?;
         around("pulling", steps::pull(&session, self.db, release, &self.settings.registry, limits.pull, log)).await?;
         self.reach(Status::Starting).await?;
@@ -170,11 +190,26 @@ impl Attempt<'_> {
     /// A domain that this server has answered for before has its certificate: a moment of bad DNS does not matter.
     async fn name_leads_here(&self, server: &Server) -> Result<(), Failure> {
         let d = &self.release.deployment;
+        if self.settings.lookup.limit.is_zero() {
+            return Ok(());
+        }
         let known = deployments::on_server(self.db, d.server, d.app).await?;
         if known.iter().any(|k| k.status == Status::Live && k.traefik_domain == d.traefik_domain) {
             return Ok(());
         }
-        steps::leads_here(server, &self.release, self.settings.lookup, &self.log).await
+        let wrong = match steps::leads_here(server, &d.traefik_domain, self.settings.lookup).await? {
+            Ok(()) => return Ok(()),
+            Err(wrong) => wrong,
+        };
+        let first = d.status == Status::Pending;
+        let began = if first { self.db.now_ms() } else { d.updated_at };
+        let Some(later) = steps::wait_since(self.db, began, self.settings.lookup.limit) else {
+            return Err(Failure::permanent("dns_not_ready", wrong));
+        };
+        if first {
+            self.log.write(&format!("waiting: {wrong}")).await;
+        }
+        Err(Failure::Later(later))
     }
 
     async fn go_live(&self, server: &Server) -> Result<(), Failure> {
@@ -201,6 +236,7 @@ impl Attempt<'_> {
     }
 
     async fn retire(&self, session: Session) -> Result<(), Failure> {
+        steps::raise_epoch(&session, &self.release).await?;
         self.retire_earlier(&session).await?;
         session.close().await;
         Ok(())

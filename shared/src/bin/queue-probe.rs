@@ -75,6 +75,11 @@ impl Handler for Probe {
             "crash" => std::process::abort(),
             "panic" => panic!("as specified"),
             "fail" => return Err(JobError::transient("as specified")),
+            // Waits for something that is there at the attempt of that number.
+            "later" if u128::try_from(lease.job.attempt).unwrap_or(0) < length.as_millis() => {
+                return Err(JobError::Later(Duration::from_millis(50)));
+            }
+            "later" => {}
             "refuse" => return Err(JobError::Permanent("as specified".into())),
             // Goes on whatever it is told, like a process that was stopped and knows nothing.
             "stubborn" => sleep(length).await,

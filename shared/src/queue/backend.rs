@@ -29,8 +29,9 @@ use super::{
     settle::{End, Settlement},
 };
 
-/// How long a job that was told to stop may take for it before its task is dropped.
-const STOP_GRACE: Duration = Duration::from_secs(30);
+/// How long a job that was told to stop may take for it before its task is dropped: a cancelled release has a container
+/// to end in its own time, over a connection that may be slow.
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(240);
 
 /// The stream of leases that the claimer fills.
 #[derive(Clone)]
@@ -187,12 +188,18 @@ fn decide(lease: &Lease, result: Result<(), JobError>, backoff: Backoff) -> End 
         (Ok(()), _) => End::Succeeded,
         (Err(JobError::Permanent(message)), _) => End::Failed(message),
         (Err(_), Some(StopReason::Cancelled)) => End::Cancelled,
-        (Err(_), Some(StopReason::Shutdown)) => End::HandBack,
+        (Err(_), Some(StopReason::Shutdown)) => End::HandBack { after: Duration::ZERO },
+        (Err(JobError::Later(after)), _) => End::HandBack { after },
         (Err(JobError::Transient { message, retry_after }), _) => {
             End::Retry { message, after: retry_after.unwrap_or_else(|| backoff.after(failures)) }
         }
-        (Err(JobError::Stopped), _) => {
-            let message = format!("the attempt took longer than its {} s", lease.job.timeout.as_secs());
+        (Err(JobError::Stopped), reason) => {
+            let message = match reason {
+                Some(StopReason::TimedOut) => {
+                    format!("the attempt took longer than its {} s", lease.job.timeout.as_secs())
+                }
+                _ => "the work was not as this attempt had left it".to_owned(),
+            };
             End::Retry { message, after: backoff.after(failures) }
         }
     }

@@ -161,10 +161,14 @@ pub enum JobError {
     /// May work later: the job waits (its back-off, or `retry_after`) and is tried again.
     #[error("{message}")]
     Transient { message: String, retry_after: Option<Duration> },
+    /// Cannot go on yet, through nobody's fault: the slot is free for others meanwhile, and the attempt does not count.
+    /// The handler bounds how often it says so.
+    #[error("not yet")]
+    Later(Duration),
     /// Will not work however often it is tried.
     #[error("{0}")]
     Permanent(String),
-    /// Stopped because [`Lease::stopped`] said so.
+    /// Stopped because [`Lease::stopped`] said so, or because the job's row or its subject is not as it was.
     #[error("stopped")]
     Stopped,
 }

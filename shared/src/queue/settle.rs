@@ -31,7 +31,10 @@ pub(super) enum End {
         message: String,
         after: Duration,
     },
-    HandBack,
+    /// Back to the queue without counting: the worker stops, or the job waits for something.
+    HandBack {
+        after: Duration,
+    },
 }
 
 pub(super) struct Settlement {
@@ -62,7 +65,7 @@ fn report(settlement: &Settlement, held: bool) {
     let (job, attempt, end) = (settlement.job.id, settlement.job.attempt, &settlement.end);
     if !held {
         warn!(job.id = %job, attempt, ?end, "end refused: the lease of job {job} was lost");
-    } else if *end != End::Succeeded {
+    } else if !matches!(end, End::Succeeded | End::HandBack { .. }) {
         info!(job.id = %job, attempt, ?end, "job {job} did not succeed");
     }
 }
@@ -122,10 +125,15 @@ async fn write_other(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64
         End::Cancelled => {
             ("cancelled", None, fenced(st::END).text("cancelled").text("cancelled").execute(&mut *tx).await?)
         }
-        End::HandBack => ("handed_back", None, fenced(st::HAND_BACK).execute(&mut *tx).await?),
+        End::HandBack { after } => {
+            ("handed_back", None, fenced(st::HAND_BACK).int(millis(*after)).execute(&mut *tx).await?)
+        }
         End::Retry { message, after } => {
-            let run_at = now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
-            let rows = fenced(st::RETRY).int(run_at).text(message).fetch_all(&mut *tx, |r| r.text("state")).await?;
+            let rows = fenced(st::RETRY)
+                .int(now + millis(*after))
+                .text(message)
+                .fetch_all(&mut *tx, |r| r.text("state"))
+                .await?;
             let event = if rows.first().is_some_and(|s| s == "dead") { "dead" } else { "retried" };
             (event, Some(message.as_str()), rows.len() as u64)
         }
@@ -134,4 +142,8 @@ async fn write_other(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64
         st::event(tx, job.id, event, detail, now).await?;
     }
     Ok(changed == 1)
+}
+
+fn millis(after: Duration) -> i64 {
+    i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2)
 }

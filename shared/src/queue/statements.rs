@@ -144,9 +144,9 @@ pub const RETRY: &str = "
     where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'
     returning state";
 
-/// Back to the queue without counting against the attempts: the worker stops, not the job.
+/// Back to the queue in `$5` milliseconds without counting against the attempts.
 pub const HAND_BACK: &str = "
-    update jobs set state = 'queued', handbacks = handbacks + 1, run_at = $1,
+    update jobs set state = 'queued', handbacks = handbacks + 1, run_at = $1 + $5,
       lease_owner = null, lease_until = null, deadline_at = null
     where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'";
 

@@ -21,8 +21,9 @@ use crate::{
     store::{Db, DbError, sql},
 };
 
-/// How long after its deadline an attempt may still be winding down before another worker takes the job.
-const DEADLINE_GRACE_MS: i64 = 60_000;
+/// How long after its deadline an attempt may still be winding down before another worker takes the job: longer than
+/// [`STOP_GRACE`](super::backend::STOP_GRACE).
+const DEADLINE_GRACE_MS: i64 = 300_000;
 /// How often cancel requests, expired leases and abandoned jobs are looked for.
 const ROUND: Duration = Duration::from_secs(1);
 /// How often the clock is compared with the database's.
@@ -92,14 +93,14 @@ impl Upkeep {
         for (id, attempt) in nowhere.intersection(unknown) {
             let owner = &self.claimant.owner;
             let now = self.db.now_ms();
-            sql(st::HAND_BACK).int(now).text(id).text(owner).int(*attempt).execute(&self.db).await?;
+            sql(st::HAND_BACK).int(now).text(id).text(owner).int(*attempt).int(0).execute(&self.db).await?;
             info!(job.id = %id, attempt, "job {id} was ours but ran nowhere: handed back");
         }
         *unknown = nowhere;
         Ok(())
     }
 
-    /// Looks after cancel requests, expired leases and abandoned jobs, until `stop`.
+    /// Looks after cancel requests and expired leases, until `stop`.
     pub async fn rounds_until(&self, stop: CancellationToken) {
         let mut tick = interval(ROUND);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -109,11 +110,22 @@ impl Upkeep {
             let done = async {
                 self.stop_cancelled().await?;
                 self.reap().await?;
-                self.tell_abandoned().await?;
                 if round.is_multiple_of(SKEW_ROUNDS) { self.db.measure_skew().await } else { Ok(()) }
             };
             if let Err(e) = done.await {
                 warn!(error = %e, kind = %self.claimant.kind, "queue upkeep failed; it will run again");
+            }
+        }
+    }
+
+    /// Tells the handler of abandoned jobs, until `stop`. Apart from the other rounds, because a handler may take minutes.
+    pub async fn tell_until(&self, stop: CancellationToken) {
+        let mut tick = interval(ROUND);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !ended(&stop, tick.tick()).await {
+            let told = tokio::select! { told = self.tell_abandoned() => told, () = stop.cancelled() => return };
+            if let Err(e) = told {
+                warn!(error = %e, kind = %self.claimant.kind, "abandoned jobs cannot be looked for; it will be done again");
             }
         }
     }

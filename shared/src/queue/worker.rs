@@ -150,7 +150,7 @@ fn start_upkeep(
     running: &Running,
     handler: &Arc<dyn Handler>,
     stop: &CancellationToken,
-) -> [JoinHandle<()>; 2] {
+) -> [JoinHandle<()>; 3] {
     let upkeep = Arc::new(Upkeep {
         db: db.clone(),
         claimant: claimant.clone(),
@@ -158,10 +158,12 @@ fn start_upkeep(
         handler: handler.clone(),
         fences_itself: config.fences_itself,
     });
-    let (renewal, rounds, stop_too) = (upkeep.clone(), stop.clone(), stop.clone());
+    let (renewal, rounds) = (upkeep.clone(), upkeep.clone());
+    let [first, second, third] = std::array::from_fn(|_| stop.clone());
     [
-        tokio::spawn(async move { renewal.renew_until(stop_too).await }),
-        tokio::spawn(async move { upkeep.rounds_until(rounds).await }),
+        tokio::spawn(async move { renewal.renew_until(first).await }),
+        tokio::spawn(async move { rounds.rounds_until(second).await }),
+        tokio::spawn(async move { upkeep.tell_until(third).await }),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! What goes wrong between us and a server, told apart by what to do about it.
 
+use russh::ChannelOpenFailure;
+
 /// A failure of the connection, not of a command: a command that fails has an exit status.
 #[derive(Debug, thiserror::Error)]
 pub enum SshError {
@@ -19,6 +21,8 @@ pub enum SshError {
     Protocol(#[source] russh::Error),
     #[error("{command} failed with status {status}: {stderr}")]
     Failed { command: String, status: i64, stderr: String },
+    #[error("the server's sshd forbids TCP forwarding (AllowTcpForwarding)")]
+    NoForwarding,
     #[error("a newer attempt works on this server")]
     Fenced,
     #[error(transparent)]
@@ -34,6 +38,7 @@ impl From<russh::Error> for SshError {
             russh::Error::Disconnect | russh::Error::HUP | russh::Error::SendError | russh::Error::RecvError => {
                 Self::Closed
             }
+            russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => Self::NoForwarding,
             russh::Error::IO(e) => Self::Unreachable(e.to_string()),
             russh::Error::ConnectionTimeout | russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => {
                 Self::Unreachable("no answer in time".to_owned())

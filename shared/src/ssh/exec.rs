@@ -12,13 +12,15 @@ use crate::command::remote;
 /// Output beyond this is read and dropped, so that a chatty command neither fills memory nor blocks.
 const OUTPUT_LIMIT: usize = 1 << 20;
 const QUICK: Duration = Duration::from_secs(60);
-/// Writes a file so that a reader sees the old content or the new one, never a part, also after a power cut.
+/// Writes a file so that a reader sees the old content or the new one, never a part, also after a power cut. A lost
+/// connection looks like the end of the input, so the length says whether all of it came. Arguments: path, mode, bytes.
 const PUT_FILE: &str = r#"set -eu
 tmp="$1.tmp.$$"
 trap 'rm -f "$tmp"' EXIT
 mkdir -p "${1%/*}"
 umask 077
 cat > "$tmp"
+[ "$(wc -c < "$tmp")" -eq "$3" ] || { echo "the file did not arrive whole" >&2; exit 74; }
 chmod "$2" "$tmp"
 sync "$tmp"
 mv -f "$tmp" "$1"
@@ -107,7 +109,8 @@ impl Session {
     /// Writes a file (absolute path, octal mode) at once and durably, making its directory when that is missing.
     pub async fn put_file(&self, path: &str, content: impl Into<Bytes>, mode: &str) -> Result<(), SshError> {
         let how = Exec { stdin: content.into(), ..Exec::default() };
-        self.script(PUT_FILE, &[path, mode], how).await.map(|_| ())
+        let bytes = how.stdin.len().to_string();
+        self.script(PUT_FILE, &[path, mode, &bytes], how).await.map(|_| ())
     }
 }
 
@@ -138,4 +141,39 @@ fn keep(kept: &mut Vec<u8>, data: &[u8]) {
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim().lines().collect();
     lines[lines.len().saturating_sub(5)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        path::Path,
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    /// Runs the script that writes a file on this machine, as a server would; whether it succeeded.
+    fn put(path: &Path, content: &str, bytes: usize) -> bool {
+        let bytes = bytes.to_string();
+        let path = path.to_str().expect("a plain path");
+        let mut child = Command::new("sh")
+            .args(["-c", PUT_FILE, "byop", path, "0640", &bytes])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        child.stdin.take().expect("piped").write_all(content.as_bytes()).expect("written");
+        child.wait().expect("ended").success()
+    }
+
+    #[test]
+    fn a_file_of_which_only_a_part_came_is_not_put_in_place() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("new/file");
+        assert!(put(&path, "whole", 5));
+        assert!(!put(&path, "who", 5));
+        assert_eq!(std::fs::read_to_string(&path).expect("there"), "whole");
+        assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("there").count(), 1, "no temporary file is left");
+    }
 }

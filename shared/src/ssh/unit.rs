@@ -3,7 +3,8 @@
 //! Each unit has a directory `/run/byop/units/<name>` with its log, its process group, its exit status and a lock. The
 //! lock's file is held open by the running unit itself, so it runs exactly as long as the lock is held: a process id
 //! that was given to somebody else cannot deceive, and a starter that is killed at any point leaves either no unit or
-//! a whole one. Where systemd runs, the unit also gets a scope of its own, so that the end of a login does not end it.
+//! a whole one. The shell that holds the lock outlives a polite signal, so the lock is free only once the command has
+//! ended. Where systemd runs, the unit also gets a scope of its own, so that the end of a login does not end it.
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ printf %s "$token" > "$unit/token"
 scope=
 [ -d /run/systemd/system ] && scope="systemd-run --scope --quiet --collect --unit=byop-$name"
 setsid $scope sh -c 'dir=$1; shift
+  trap : TERM
   echo $$ > "$dir/pid"
   "$@" 8>&-; rc=$?
   echo $rc > "$dir/rc.tmp"; mv "$dir/rc.tmp" "$dir/rc"' byop "$unit" "$@" </dev/null >>"$unit/log" 2>&1 &
@@ -56,6 +58,7 @@ for wait in 5 10; do
   flock -n 8 && exit 0
   i=0; while [ ! -s "$unit/pid" ] && [ $i -lt 50 ]; do i=$((i+1)); sleep 0.1; done
   kill -s $signal -- "-$(cat "$unit/pid")" 2>/dev/null || :
+  [ $signal = TERM ] || [ ! -d /run/systemd/system ] || systemctl kill --signal=KILL "byop-$1.scope" 2>/dev/null || :
   flock -w $wait 8 && exit 0
   signal=KILL
 done

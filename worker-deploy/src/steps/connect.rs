@@ -3,36 +3,43 @@
 use std::time::Duration;
 
 use shared::{
-    domain::{ServerId, status::ServerStatus},
+    domain::status::ServerStatus,
     failure::Failure,
     secrets::MasterKey,
     ssh::{Session, Target},
     store::{
         Db,
+        deployments::Deployment,
         servers::{self, Server},
     },
 };
-use tokio::time::{Instant, sleep};
-
 const ONE_TRY: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Waits until the server is ready: a deployment may be asked for together with its server.
-pub async fn wait_for_server(db: &Db, id: ServerId, limit: Duration) -> Result<Server, Failure> {
-    let until = Instant::now() + limit;
-    loop {
-        let server = servers::load_unfenced(db, id).await?;
-        let server = server.ok_or_else(|| Failure::permanent("server_missing", "the server does not exist"))?;
-        match server.status {
-            ServerStatus::Ready if server.delete_requested_at.is_none() => return Ok(server),
-            ServerStatus::Requested | ServerStatus::Creating | ServerStatus::Booting | ServerStatus::Bootstrapping
-                if server.delete_requested_at.is_none() && Instant::now() < until =>
-            {
-                sleep(LOOK_AGAIN).await;
-            }
-            status => return Err(Failure::permanent("server_not_ready", format!("the server is {status}"))),
-        }
+/// The server once it is ready: a deployment may be asked for together with its server. Until then the job waits in
+/// the queue, for at most `limit` since the deployment was asked for.
+pub async fn ready_server(db: &Db, deployment: &Deployment, limit: Duration) -> Result<Server, Failure> {
+    let server = servers::load_unfenced(db, deployment.server).await?;
+    let server = server.ok_or_else(|| Failure::permanent("server_missing", "the server does not exist"))?;
+    if server.delete_requested_at.is_some() {
+        return Err(Failure::permanent("server_deleting", "the server is being deleted"));
     }
+    match server.status {
+        ServerStatus::Ready => Ok(server),
+        ServerStatus::Requested | ServerStatus::Creating | ServerStatus::Booting | ServerStatus::Bootstrapping => {
+            Err(match wait_since(db, deployment.created_at, limit) {
+                Some(later) => Failure::Later(later),
+                None => Failure::permanent("server_not_ready", format!("the server is still {}", server.status)),
+            })
+        }
+        status => Err(Failure::permanent("server_not_ready", format!("the server is {status}"))),
+    }
+}
+
+/// When to look again for what was waited for since `began` (database clock, unix milliseconds): soon at first, then
+/// less often; `None` when the time is over.
+pub fn wait_since(db: &Db, began: i64, limit: Duration) -> Option<Duration> {
+    let waited = Duration::from_millis(u64::try_from(db.now_ms() - began).unwrap_or(0));
+    (waited < limit).then(|| (waited / 10).clamp(Duration::from_millis(250), Duration::from_secs(10)))
 }
 
 /// Connects with the pinned host key.

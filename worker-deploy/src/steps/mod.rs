@@ -9,8 +9,8 @@ mod start;
 mod switch;
 mod verify;
 
-pub use claim::claim;
-pub use connect::{connect, wait_for_server};
+pub use claim::{claim, raise_epoch};
+pub use connect::{connect, ready_server, wait_since};
 pub use name::{Lookup, leads_here};
 pub use pull::pull;
 pub use retire::{retire_others, stop_units, take_down, wipe};

@@ -9,16 +9,12 @@ use std::{
 
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
     net::{NetError, runtime::TokioRuntimeProvider},
 };
 use shared::{failure::Failure, store::servers::Server};
-use tokio::time::{Instant, sleep};
-
-use crate::{log::DeployLog, release::Release};
 
 const ONE_TRY: Duration = Duration::from_secs(3);
-const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Where names are looked up, and for how long a domain may take to lead to its server.
 #[derive(Clone, Copy, Debug)]
@@ -29,31 +25,13 @@ pub struct Lookup {
     pub limit: Duration,
 }
 
-/// Waits until the release's domain leads to its server.
-pub async fn leads_here(server: &Server, release: &Release, how: Lookup, log: &DeployLog) -> Result<(), Failure> {
-    let domain = &release.deployment.traefik_domain;
-    if how.limit.is_zero() {
-        return Ok(());
-    }
+/// Whether the release's domain leads to its server; what is wrong with it, in words for the client, if not.
+pub async fn leads_here(server: &Server, domain: &str, how: Lookup) -> Result<Result<(), String>, Failure> {
     let resolver =
         resolver(how.dns).map_err(|e| Failure::permanent("dns_settings", format!("names cannot be looked up: {e}")))?;
     let host = server.address.as_deref().unwrap_or_default();
-    let (until, mut told) = (Instant::now() + how.limit, String::new());
-    loop {
-        let (wanted, found) = (addresses(&resolver, host).await, addresses(&resolver, domain).await);
-        let state = match judge(domain, &wanted, &found) {
-            Ok(()) => return Ok(()),
-            Err(state) => state,
-        };
-        if Instant::now() >= until {
-            return Err(Failure::permanent("dns_not_ready", state));
-        }
-        if state != told {
-            log.write(&format!("waiting: {state}")).await;
-            told = state;
-        }
-        sleep(BETWEEN).await;
-    }
+    let (wanted, found) = tokio::join!(addresses(&resolver, host), addresses(&resolver, domain));
+    Ok(judge(domain, &wanted, &found))
 }
 
 /// A resolver that keeps no answer, so that a change of the name is seen at once.
@@ -70,6 +48,7 @@ fn resolver(dns: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
     };
     let options = builder.options_mut();
     options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
     options.timeout = ONE_TRY;
     options.attempts = 1;
     builder.build()
@@ -99,16 +78,15 @@ fn judge(
         (Err(e), _) => return Err(format!("the server's own name cannot be looked up: {e}")),
         (_, Err(e)) => return Err(format!("{domain} cannot be looked up: {e}")),
     };
-    if !wanted.is_disjoint(found) {
-        return Ok(());
-    }
+    // An authority may ask any address of the name, so each of them must lead here.
+    let elsewhere: BTreeSet<IpAddr> = found.difference(wanted).copied().collect();
     let list = |set: &BTreeSet<IpAddr>| set.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
-    let (server, others) = (list(wanted), list(found));
-    Err(if found.is_empty() {
-        format!("{domain} has no address; point it to {server}")
-    } else {
-        format!("{domain} leads to {others}; point it to {server}")
-    })
+    let server = list(wanted);
+    match (found.is_empty(), elsewhere.is_empty()) {
+        (true, _) => Err(format!("{domain} has no address; point it to {server}")),
+        (false, true) => Ok(()),
+        (false, false) => Err(format!("{domain} leads to {}; point it to {server} only", list(&elsewhere))),
+    }
 }
 
 #[cfg(test)]
@@ -120,16 +98,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_here_when_one_of_its_addresses_does() {
-        assert_eq!(judge("a.test", &set(&["10.0.0.1"]), &set(&["10.0.0.2", "10.0.0.1"])), Ok(()));
+    fn a_name_leads_here_when_all_of_its_addresses_do() {
         assert_eq!(judge("a.test", &set(&["10.0.0.1", "::1"]), &set(&["::1"])), Ok(()));
+        assert_eq!(judge("a.test", &set(&["10.0.0.1"]), &set(&["10.0.0.1"])), Ok(()));
     }
 
     #[test]
     fn what_is_wrong_is_said_with_what_to_do() {
         let wrong = |found: &[&str]| judge("a.test", &set(&["10.0.0.1"]), &set(found)).expect_err("wrong");
         assert_eq!(wrong(&[]), "a.test has no address; point it to 10.0.0.1");
-        assert_eq!(wrong(&["10.0.0.3", "10.0.0.2"]), "a.test leads to 10.0.0.2, 10.0.0.3; point it to 10.0.0.1");
+        let others = wrong(&["10.0.0.3", "10.0.0.1", "10.0.0.2"]);
+        assert_eq!(others, "a.test leads to 10.0.0.2, 10.0.0.3; point it to 10.0.0.1 only");
         let unanswered = judge("a.test", &set(&["10.0.0.1"]), &Err(NetError::Timeout)).expect_err("wrong");
         assert!(unanswered.starts_with("a.test cannot be looked up: "), "{unanswered}");
     }

@@ -18,6 +18,9 @@ use crate::{log::DeployLog, release::Release};
 /// Longer than a pull may take: the token is asked for again in the middle of a long one.
 const SPARE: Duration = Duration::from_secs(60);
 
+/// Arguments: the folder with the password, the image. The password goes with the pull, whoever waits for it.
+const PULL: &str = r#"docker --config "$1" pull --quiet "$2"; rc=$?; rm -rf "$1"; exit $rc"#;
+
 /// Pulls the image by digest unless the server has it.
 pub async fn pull(
     session: &Session,
@@ -27,14 +30,15 @@ pub async fn pull(
     limit: Duration,
     log: &DeployLog,
 ) -> Result<(), Failure> {
+    let config = release.docker_config();
     if present(session, release).await? {
+        session.run(&["rm", "-rf", &config], Exec::default()).await?;
         log.write("the image is on the server already").await;
         return Ok(());
     }
     log.write(&format!("pulling {}", release.pinned_image())).await;
     log_in(session, db, release, registry, limit).await?;
-    let config = release.docker_config();
-    let argv = ["docker", "--config", &config, "pull", "--quiet", &release.pinned_image()].map(String::from);
+    let argv = ["sh", "-c", PULL, "byop-pull", &config, &release.pinned_image()].map(String::from);
     let pulled = session.run_unit(&release.unit("pull", argv.into(), limit)).await;
     session.run(&["rm", "-rf", &config], Exec::default()).await?;
     let pulled = pulled?;

@@ -13,15 +13,9 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// How many releases' images stay on the server: the one that runs and the one before.
 const KEPT_IMAGES: usize = 2;
 
-/// Arguments: project, `files` to remove its directory too, the directory. Works without the compose file.
-const DOWN: &str = r#"set -eu
-docker compose --ansi never -p "$1" down --volumes --remove-orphans --timeout 30
-[ "$2" != files ] || rm -rf "$3"
-"#;
-
-/// Arguments: project, the app's directory, the directory of registry passwords.
+/// Arguments: project, the app's directory, the directory of registry passwords, the release's directory.
 const FORGET: &str = r#"set -eu
-rm -rf /run/byop/units/"$1"-* "$3"
+rm -rf /run/byop/units/"$1"-* "$3" "$4"
 for other in "$2"/*/; do [ ! -d "$other" ] || exit 0; done
 rm -rf "$2"
 "#;
@@ -53,7 +47,7 @@ pub async fn retire_others(
     let own = release.project();
     for project in projects.lines().filter(|p| is_ours(p) && *p != own) {
         log.write(&format!("stopping the previous release {project}")).await;
-        down(session, release, project, "").await?;
+        down(session, release, project).await?;
     }
     prune(session, release, &recent_digests[..recent_digests.len().min(KEPT_IMAGES)]).await
 }
@@ -73,14 +67,14 @@ fn is_ours(project: &str) -> bool {
 
 /// Takes this release down; its files stay.
 pub async fn take_down(session: &Session, release: &Release) -> Result<(), Failure> {
-    down(session, release, &release.project(), "").await
+    down(session, release, &release.project()).await
 }
 
 /// Takes this release down and removes everything of it; of the app too when nothing else of it is left.
 pub async fn wipe(session: &Session, release: &Release) -> Result<(), Failure> {
-    down(session, release, &release.project(), "files").await?;
-    let (project, dir, config) = (release.project(), release.app_dir(), release.docker_config());
-    session.script(FORGET, &[&project, &dir, &config], Exec::default()).await.map(|_| ())?;
+    down(session, release, &release.project()).await?;
+    let (project, app, config) = (release.project(), release.app_dir(), release.docker_config());
+    session.script(FORGET, &[&project, &app, &config, &release.dir()], Exec::default()).await.map(|_| ())?;
     prune(session, release, &[]).await
 }
 
@@ -93,8 +87,10 @@ pub async fn stop_units(session: &Session, release: &Release) -> Result<(), Fail
     Ok(())
 }
 
-async fn down(session: &Session, release: &Release, project: &str, files: &str) -> Result<(), Failure> {
-    let argv = ["sh", "-c", DOWN, "byop-down", project, files, &release.dir()].map(String::from).into();
+async fn down(session: &Session, release: &Release, project: &str) -> Result<(), Failure> {
+    // Works without the compose file, which may be gone.
+    let argv = ["docker", "compose", "--ansi", "never", "-p", project, "down", "--volumes", "--remove-orphans"];
+    let argv = argv.into_iter().chain(["--timeout", "30"]).map(String::from).collect();
     let result = session.run_unit(&release.unit(&format!("down-{}", &project[2..]), argv, LIMIT)).await?;
     if result.success() {
         return Ok(());

@@ -46,7 +46,25 @@ pub async fn start(
     let unit = release.unit("up", compose_argv(release, &up), limit + Duration::from_secs(60));
     let result = session.run_unit(&unit).await?;
     log.write(&result.log).await;
-    if result.success() { Ok(()) } else { Err(unhealthy(session, release, log).await) }
+    if result.success() {
+        return Ok(());
+    }
+    let said = log.masked(result.log.trim());
+    if container(session, release).await?.is_none() {
+        return Err(Failure::transient("start_failed", format!("the container cannot be made: {}", last_line(&said))));
+    }
+    Err(unhealthy(session, release, last_line(&said), log).await)
+}
+
+/// The id of the release's container, whatever its state.
+async fn container(session: &Session, release: &Release) -> Result<Option<String>, Failure> {
+    let label = format!("label=com.docker.compose.project={}", release.project());
+    let ids = session.run(&["docker", "ps", "-aq", "--filter", &label], Exec::default()).await?;
+    Ok(ids.lines().next().map(str::to_owned))
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or("no output")
 }
 
 /// `docker compose` for the release's project.
@@ -84,8 +102,8 @@ async fn compose_text(session: &Session, release: &Release) -> Result<String, Fa
     generate::deployment_compose(&spec).map_err(|e| Failure::permanent("release_invalid", e.to_string()))
 }
 
-/// The failure that tells what the container said last.
-pub async fn unhealthy(session: &Session, release: &Release, log: &DeployLog) -> Failure {
+/// The failure that tells what the container said last; of one that never ran, what Docker said of it.
+pub async fn unhealthy(session: &Session, release: &Release, docker_said: &str, log: &DeployLog) -> Failure {
     let argv = compose_argv(release, &["logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES]);
     let said = match session.exec(&argv, Exec::default()).await {
         Ok(output) => format!("{}{}", output.stdout_text(), output.stderr_text()),
@@ -93,8 +111,9 @@ pub async fn unhealthy(session: &Session, release: &Release, log: &DeployLog) ->
         Err(e) => e.to_string(),
     };
     let said = log.masked(said.trim());
+    let said = if said.is_empty() { docker_said } else { &said };
     log.write("the container did not become healthy; its last lines:").await;
-    log.write(&said).await;
+    log.write(said).await;
     let (port, path) = (release.deployment.port, &release.deployment.health_path);
     let what = format!("the container did not become healthy on port {port}, path {path}");
     Failure::permanent("unhealthy", if said.is_empty() { what } else { format!("{what}; its last lines:\n{said}") })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::{
     failure::Failure,
-    ssh::{Exec, Session},
+    ssh::{Exec, Session, SshError},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,13 +24,13 @@ pub async fn healthy(session: &Session, release: &Release, limit: Duration, log:
     let until = Instant::now() + limit;
     loop {
         if let Some(address) = container_address(session, release).await?
-            && answers(session, release, &address).await
+            && answers(session, release, &address).await?
         {
             log.write("the container is healthy").await;
             return Ok(());
         }
         if Instant::now() >= until {
-            return Err(unhealthy(session, release, log).await);
+            return Err(unhealthy(session, release, "", log).await);
         }
         sleep(BETWEEN).await;
     }
@@ -54,9 +54,13 @@ fn usable(state: &str) -> Option<String> {
     }
 }
 
-async fn answers(session: &Session, release: &Release, address: &str) -> bool {
-    let asked = timeout(ONE_TRY, ask(session, release, address)).await;
-    asked.ok().flatten().is_some_and(|status| good(status, &release.deployment.health_path))
+async fn answers(session: &Session, release: &Release, address: &str) -> Result<bool, Failure> {
+    match timeout(ONE_TRY, ask(session, release, address)).await {
+        Ok(Ok(status)) => Ok(status.is_some_and(|status| good(status, &release.deployment.health_path))),
+        // The container is there but nothing listens yet: how sshd says so is no failure of the server's.
+        Ok(Err(SshError::Protocol(_))) | Err(_) => Ok(false),
+        Ok(Err(e)) => Err(e.into()),
+    }
 }
 
 /// Behind a guessed path only a failing server is ill: `/` may well ask for a login.
@@ -64,21 +68,25 @@ pub fn good(status: u16, path: &str) -> bool {
     (200..if path == "/" { 500 } else { 400 }).contains(&status)
 }
 
-async fn ask(session: &Session, release: &Release, address: &str) -> Option<u16> {
+/// The status that the container answers with; `None` when it says something else.
+async fn ask(session: &Session, release: &Release, address: &str) -> Result<Option<u16>, SshError> {
     let d = &release.deployment;
-    let mut stream = session.open_tcp(address, u16::try_from(d.port).ok()?).await.ok()?;
+    let Ok(port) = u16::try_from(d.port) else { return Ok(None) };
+    let mut stream = session.open_tcp(address, port).await?;
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: byop-health\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n",
         d.health_path, d.traefik_domain
     );
-    stream.write_all(request.as_bytes()).await.ok()?;
     let mut head = Vec::new();
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return Ok(None);
+    }
     while !head.contains(&b'\n') && head.len() < 1024 {
-        if stream.read_buf(&mut head).await.ok()? == 0 {
+        if !stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {
             break;
         }
     }
-    status_of(&head)
+    Ok(status_of(&head))
 }
 
 fn status_of(head: &[u8]) -> Option<u16> {

@@ -110,7 +110,7 @@ async fn a_domain_that_does_not_lead_here_gets_no_router() {
 async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
     let Some(world) = world("crash at every step").await else { return };
     let digest = world.image("crash");
-    for step in ["preparing", "pulling", "starting", "verifying", "switching", "live", "retiring"] {
+    for step in ["naming", "preparing", "pulling", "starting", "verifying", "switching", "live", "retiring"] {
         for side in ["before", "after"] {
             let place = format!("{step}.{side}");
             let id = world.deployment(&digest, hello()).await;
