@@ -162,7 +162,10 @@ impl Attempt<'_> {
     async fn deploy(&self) -> Result<(), Failure> {
         let (release, limits, log) = (&self.release, self.settings.limits, &self.log);
         let server = steps::ready_server(self.db, &release.deployment, limits.server).await?;
-        self.reach(Status::Preparing).await?;
+        // Not again: the time of the first one bounds the wait for the name.
+        if release.deployment.status != Status::Preparing {
+            self.reach(Status::Preparing).await?;
+        }
         around("naming", self.name_leads_here(&server)).await?;
         let session = around("preparing", self.prepare(&server)).await?;
         self.reach(Status::Pulling).await?;

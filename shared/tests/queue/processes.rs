@@ -160,13 +160,12 @@ async fn four_processes_run_each_of_ten_thousand_jobs_once(h: &Harness) {
 async fn a_job_that_waits_holds_no_slot_and_uses_no_attempt(h: &Harness) {
     let waiting = h.add(&NewJob { max_attempts: 1, ..h.job("later", 40).await }).await;
     let mut worker = h.worker().concurrency(1).start().await;
-    h.until(waiting, &["queued", "running"], SOON).await;
     worker.says("WROTE start", SOON).await;
     let other = h.add(&h.job("ok", 0).await).await;
     h.until(other, &["succeeded"], SOON).await;
     assert!(["queued", "running"].contains(&h.row(waiting).await.state.as_str()), "the other did not wait for it");
     let done = h.until(waiting, &["succeeded"], Duration::from_secs(60)).await;
     assert_eq!(done.attempt, 40);
-    worker.signal("TERM");
+    worker.signal("-TERM");
     assert!(worker.exits(SOON).await.success());
 }
