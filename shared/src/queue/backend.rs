@@ -167,7 +167,7 @@ async fn attempt(
     let finished = match finished {
         Some(done) => done,
         None => {
-            running.stop(lease.job.id, StopReason::TimedOut);
+            running.stop((lease.job.id, lease.job.attempt), StopReason::TimedOut);
             match timeout(STOP_GRACE, work).await {
                 Ok(done) => done,
                 Err(_) => return Err(JobError::Stopped),
@@ -182,15 +182,22 @@ fn panic_text(panic: &Box<dyn Any + Send>) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
+/// What a remote program said may be long; a row holds the beginning.
+fn brief(message: String) -> String {
+    const MOST: usize = 4096;
+    if message.chars().count() > MOST { message.chars().take(MOST).chain(['…']).collect() } else { message }
+}
+
 fn decide(lease: &Lease, result: Result<(), JobError>, backoff: Backoff) -> End {
     let failures = lease.job.attempt;
     match (result, lease.stop_reason()) {
         (Ok(()), _) => End::Succeeded,
-        (Err(JobError::Permanent(message)), _) => End::Failed(message),
+        (Err(JobError::Permanent(message)), _) => End::Failed(brief(message)),
         (Err(_), Some(StopReason::Cancelled)) => End::Cancelled,
         (Err(_), Some(StopReason::Shutdown)) => End::HandBack { after: Duration::ZERO },
         (Err(JobError::Later(after)), _) => End::HandBack { after },
         (Err(JobError::Transient { message, retry_after }), _) => {
+            let message = brief(message);
             End::Retry { message, after: retry_after.unwrap_or_else(|| backoff.after(failures)) }
         }
         (Err(JobError::Stopped), reason) => {

@@ -1,6 +1,8 @@
 //! Taking jobs: the claim is the only way from `queued` to `running`, and the only place where limits are decided.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
 
 use super::{
     job::{Job, JobKind},
@@ -18,6 +20,9 @@ pub(super) struct Claimant {
     /// Unique for each start of a worker process.
     pub owner: String,
     pub lease: Duration,
+    /// Held by whatever writes to several rows that this worker has leased: two such statements meeting the rows in
+    /// different orders would lock each other out on Postgres.
+    pub writing: Arc<Mutex<()>>,
 }
 
 impl Claimant {

@@ -68,12 +68,13 @@ pub async fn enqueue(tx: &mut Tx, db: &Db, job: &NewJob) -> Result<Enqueued, DbE
 /// Asks for the end of a job: at once if it is queued, through its worker if it runs.
 pub async fn cancel(tx: &mut Tx, db: &Db, id: JobId) -> Result<Cancel, DbError> {
     let now = db.now_ms();
-    if sql(st::CANCEL_QUEUED).int(now).text(id).execute(&mut *tx).await? == 1 {
-        st::event(&mut *tx, id, "cancelled", None, now).await?;
-        return Ok(Cancel::Done);
+    let state = sql(st::CANCEL).int(now).text(id).fetch_optional(&mut *tx, |r| r.text("state")).await?;
+    match state.as_deref() {
+        Some("cancelled") => {
+            st::event(&mut *tx, id, "cancelled", None, now).await?;
+            Ok(Cancel::Done)
+        }
+        Some(_) => Ok(Cancel::Requested),
+        None => Ok(Cancel::TooLate),
     }
-    if sql(st::CANCEL_RUNNING).int(now).text(id).execute(&mut *tx).await? == 1 {
-        return Ok(Cancel::Requested);
-    }
-    Ok(Cancel::TooLate)
 }

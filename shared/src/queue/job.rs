@@ -184,7 +184,7 @@ impl JobError {
 pub trait Handler: Send + Sync + 'static {
     async fn run(&self, lease: &Lease) -> Result<(), JobError>;
 
-    /// Called once when a job ended for good without its handler having said so: dead, or cancelled while queued.
-    /// The place to bring the subject's status to its end. Must be safe to repeat.
+    /// Called when a job ended for good without success: failed, dead or cancelled. Called again when it says that it
+    /// could not do it, or when its worker died. The place to bring the subject's status to its end. Must be safe to repeat.
     async fn abandoned(&self, job: &Job, state: &str, reason: &str) -> Result<(), JobError>;
 }

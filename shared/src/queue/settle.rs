@@ -83,6 +83,7 @@ async fn write_until_taken(db: &Db, claimant: &Claimant, batch: &[Settlement]) -
 }
 
 async fn write(db: &Db, claimant: &Claimant, batch: &[Settlement]) -> Result<Vec<bool>, DbError> {
+    let _one = claimant.writing.lock().await;
     let mut tx = db.begin().await?;
     let now = db.now_ms();
     let (succeeded, others): (Vec<_>, Vec<_>) = batch.iter().partition(|s| s.end == End::Succeeded);
@@ -126,22 +127,28 @@ async fn write_other(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64
             ("cancelled", None, fenced(st::END).text("cancelled").text("cancelled").execute(&mut *tx).await?)
         }
         End::HandBack { after } => {
-            ("handed_back", None, fenced(st::HAND_BACK).int(millis(*after)).execute(&mut *tx).await?)
+            let state = fenced(st::HAND_BACK).int(millis(*after)).fetch_optional(&mut *tx, |r| r.text("state")).await?;
+            (event_of(state.as_deref(), "handed_back"), None, u64::from(state.is_some()))
         }
         End::Retry { message, after } => {
-            let rows = fenced(st::RETRY)
-                .int(now + millis(*after))
-                .text(message)
-                .fetch_all(&mut *tx, |r| r.text("state"))
-                .await?;
-            let event = if rows.first().is_some_and(|s| s == "dead") { "dead" } else { "retried" };
-            (event, Some(message.as_str()), rows.len() as u64)
+            let retry = fenced(st::RETRY).int(millis(*after)).text(message);
+            let state = retry.fetch_optional(&mut *tx, |r| r.text("state")).await?;
+            (event_of(state.as_deref(), "retried"), Some(message.as_str()), u64::from(state.is_some()))
         }
     };
     if changed == 1 {
         st::event(tx, job.id, event, detail, now).await?;
     }
     Ok(changed == 1)
+}
+
+/// What a job that goes back is written down as: the end, if it has come to one.
+fn event_of(state: Option<&str>, going_on: &'static str) -> &'static str {
+    match state {
+        Some("dead") => "dead",
+        Some("cancelled") => "cancelled",
+        _ => going_on,
+    }
 }
 
 fn millis(after: Duration) -> i64 {

@@ -17,10 +17,11 @@ pub const LOCK_QUEUE: &str = "update queues set vtime = vtime where kind = $1";
 pub const FIND_ACTIVE: &str = "select id from jobs where unique_key = $1 and state in ('queued', 'running')";
 
 /// Fair order (start-time fair queueing): a client's next ticket follows its last one, but never lies before the
-/// queue's virtual time. So 500 jobs of one client take 500 tickets, and another client's first job takes the next.
+/// queue's virtual time. So 500 jobs of one client take 500 tickets, and another client's first job comes before those
+/// of them that were not claimed yet.
 pub const NEXT_TICKET: &str = "
     insert into queue_tickets (kind, client_id, last_ticket)
-    select $1, $2, vtime + 1 from queues where kind = $1
+    select $1, $2, vtime from queues where kind = $1
     on conflict (kind, client_id) do update set last_ticket =
       case when queue_tickets.last_ticket >= excluded.last_ticket then queue_tickets.last_ticket + 1
            else excluded.last_ticket end
@@ -31,12 +32,16 @@ pub const INSERT: &str = "
                       unique_key, exclusive_key, created_at)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-pub const CANCEL_QUEUED: &str = "
-    update jobs set state = 'cancelled', cancel_requested_at = $1, finished_at = $1, abandoned = 1
-    where id = $2 and state = 'queued'";
-
-pub const CANCEL_RUNNING: &str = "
-    update jobs set cancel_requested_at = coalesce(cancel_requested_at, $1) where id = $2 and state = 'running'";
+/// At once while it is queued, else a request. A job that was asked to end no longer stands in the way of a new one.
+pub const CANCEL: &str = "
+    update jobs set
+      state = case when state = 'queued' then 'cancelled' else state end,
+      finished_at = case when state = 'queued' then $1 else finished_at end,
+      abandoned = case when state = 'queued' then 1 else abandoned end,
+      run_at = case when state = 'queued' then $1 else run_at end,
+      cancel_requested_at = coalesce(cancel_requested_at, $1), unique_key = null
+    where id = $2 and state in ('queued', 'running')
+    returning state";
 
 /// Appends to a job's history, with the attempt it has now.
 pub async fn event(
@@ -103,11 +108,12 @@ pub const ADVANCE_VTIME: &str = "update queues set vtime = $1 where kind = $2 an
 
 /// One statement renews everything a worker holds and brings back what was cancelled.
 pub const RENEW: &str = "
-    update jobs set lease_until = $1 where kind = $2 and state = 'running' and lease_owner = $3
+    update jobs set lease_until = case when lease_until > $1 then lease_until else $1 end
+    where kind = $2 and state = 'running' and lease_owner = $3
     returning id, attempt, cancel_requested_at";
 
 pub const CANCELLED: &str = "
-    select id from jobs
+    select id, attempt from jobs
     where kind = $1 and state = 'running' and lease_owner = $2 and cancel_requested_at is not null";
 
 /// How many ends one [`succeed_many`] takes.
@@ -129,47 +135,71 @@ pub fn succeed_many() -> &'static str {
 
 /// Ends without success: `$5` is failed or cancelled.
 pub const END: &str = "
-    update jobs set state = $5, finished_at = $1, lease_owner = null, lease_until = null, deadline_at = null,
-      last_error = $6, abandoned = 1
+    update jobs set state = $5, finished_at = $1, run_at = $1, lease_owner = null, lease_until = null,
+      deadline_at = null, last_error = $6, abandoned = 1
     where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'";
 
-/// Back to the queue at `$5`, or to the dead letters when the attempts are used up; cancelled if that was asked for.
-pub const RETRY: &str = "
-    update jobs set
-      state = case when cancel_requested_at is not null then 'cancelled'
-                   when attempt - handbacks >= max_attempts then 'dead' else 'queued' end,
-      finished_at = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then $1 end,
-      abandoned = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then 1 else 0 end,
-      run_at = $5, last_error = $6, lease_owner = null, lease_until = null, deadline_at = null
-    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'
-    returning state";
+/// The part of a statement that ends an attempt whose job goes on: cancelled if that was asked for meanwhile, dead
+/// when `$used_up`, else queued for `$run_at`. `$1` is now.
+macro_rules! back_to_queue {
+    ($used_up:literal, $run_at:literal) => {
+        concat!(
+            "state = case when cancel_requested_at is not null then 'cancelled' when ",
+            $used_up,
+            " then 'dead' else 'queued' end,
+             finished_at = case when cancel_requested_at is not null or ",
+            $used_up,
+            " then $1 end,
+             abandoned = case when cancel_requested_at is not null or ",
+            $used_up,
+            " then 1 else 0 end,
+             run_at = case when cancel_requested_at is not null or ",
+            $used_up,
+            " then $1 else ",
+            $run_at,
+            " end,
+             lease_owner = null, lease_until = null, deadline_at = null"
+        )
+    };
+}
+
+/// Back to the queue in `$5` milliseconds, or to the dead letters when the attempts are used up.
+pub const RETRY: &str = concat!(
+    "update jobs set ",
+    back_to_queue!("attempt - handbacks >= max_attempts", "$1 + $5"),
+    ", last_error = $6 where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running' returning state"
+);
 
 /// Back to the queue in `$5` milliseconds without counting against the attempts.
-pub const HAND_BACK: &str = "
-    update jobs set state = 'queued', handbacks = handbacks + 1, run_at = $1 + $5,
-      lease_owner = null, lease_until = null, deadline_at = null
-    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running'";
+pub const HAND_BACK: &str = concat!(
+    "update jobs set handbacks = handbacks + 1, ",
+    back_to_queue!("1 = 0", "$1 + $5"),
+    " where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running' returning state"
+);
 
-/// Leases that ran out, and attempts past their deadline whose worker should long have stopped them.
+/// Leases of others that ran out, and attempts past their deadline whose worker should long have stopped them.
 pub const EXPIRED: &str = "
     select id, lease_owner, attempt from jobs
-    where kind = $1 and state = 'running' and (lease_until < $2 or deadline_at < $3) limit 100";
+    where kind = $1 and state = 'running' and (lease_until < $2 or deadline_at < $3) and lease_owner <> $4
+    limit 100";
 
 /// As RETRY, but only while the lease is still the expired one.
-pub const REAP: &str = "
-    update jobs set
-      state = case when cancel_requested_at is not null then 'cancelled'
-                   when attempt - handbacks >= max_attempts then 'dead' else 'queued' end,
-      finished_at = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then $1 end,
-      abandoned = case when cancel_requested_at is not null or attempt - handbacks >= max_attempts then 1 else 0 end,
-      run_at = $1, last_error = 'the worker was lost: its lease ran out',
-      lease_owner = null, lease_until = null, deadline_at = null
-    where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running' and (lease_until < $1 or deadline_at < $5)
-    returning state";
+pub const REAP: &str = concat!(
+    "update jobs set ",
+    back_to_queue!("attempt - handbacks >= max_attempts", "$1"),
+    ", last_error = 'the worker was lost: its lease ran out'
+     where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running' and (lease_until < $1 or deadline_at < $5)
+     returning state"
+);
 
+/// Ended jobs whose handler has not been told, and whom nobody is telling now: `run_at` says until when somebody is.
 pub const ABANDONED: &str = "
     select id, subject_id, client_id, attempt, max_attempts + handbacks as max_attempts, timeout_ms, state, last_error
     from jobs
-    where kind = $1 and abandoned = 1 limit 20";
+    where kind = $1 and abandoned = 1 and run_at <= $2 order by run_at limit 20";
+
+/// The right to tell, until `$1`.
+pub const TELL: &str = "
+    update jobs set run_at = $1 where id = $2 and attempt = $3 and abandoned = 1 and run_at <= $4";
 
 pub const ABANDONED_TOLD: &str = "update jobs set abandoned = 0 where id = $1 and attempt = $2 and state = $3";

@@ -91,7 +91,7 @@ pub async fn work(
     shutdown: CancellationToken,
 ) -> Result<(), DbError> {
     let owner = format!("{}-{}-{}", config.kind, host(), Uuid::now_v7());
-    let claimant = Claimant { kind: config.kind, owner, lease: config.lease };
+    let claimant = Claimant { kind: config.kind, owner, lease: config.lease, writing: Arc::default() };
     info!(kind = %config.kind, owner = claimant.owner, concurrency = config.concurrency, "worker starts");
     let slots = Arc::new(Semaphore::new(config.concurrency));
     let running = Running::default();
@@ -172,7 +172,7 @@ async fn drain(running: Running, grace: Duration, shutdown: CancellationToken, d
     tokio::select! { () = shutdown.cancelled() => {}, () = done.cancelled() => return }
     if timeout(grace, done.cancelled()).await.is_err() {
         warn!("the drain time is over: running jobs go back to the queue");
-        running.stop_all(StopReason::Shutdown);
+        running.close(StopReason::Shutdown);
     }
 }
 

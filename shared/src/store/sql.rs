@@ -93,13 +93,15 @@ macro_rules! rows {
 }
 
 impl Sql {
-    pub fn text(mut self, value: impl ToString) -> Self {
-        self.values.push(Value::Text(Some(value.to_string())));
-        self
+    pub fn text(self, value: impl ToString) -> Self {
+        self.opt_text(Some(value))
     }
 
+    /// Postgres has no text with a NUL, so one becomes the replacement character: what a remote program said must not
+    /// stop a write.
     pub fn opt_text(mut self, value: Option<impl ToString>) -> Self {
-        self.values.push(Value::Text(value.map(|v| v.to_string())));
+        let plain = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+        self.values.push(Value::Text(value.map(|v| plain(v.to_string()))));
         self
     }
 
