@@ -18,6 +18,7 @@ shared::on_both_databases! {
     a_new_release_supersedes_the_one_before,
     an_older_release_cannot_replace_a_newer_one,
     a_lost_attempt_writes_nothing,
+    what_an_attempt_left_open_is_not_committed_once_it_is_lost,
     a_domain_is_free_once_nothing_serves_it,
 }
 
@@ -159,6 +160,24 @@ async fn a_lost_attempt_writes_nothing(scratch: &Scratch) {
     assert!(!deployments::set_compose(&world.db, stale, id, "x").await.unwrap());
     assert_eq!(world.status(id).await, Status::Preparing);
     assert!(world.advance(id, Fence { attempt: 2, ..stale }, Status::Preparing).await);
+}
+
+async fn what_an_attempt_left_open_is_not_committed_once_it_is_lost(scratch: &Scratch) {
+    let world = world(scratch).await;
+    let (id, stale) = world.release().await;
+    if world.db.engine() == "SQLite" {
+        // An open transaction keeps every other writer out: the job cannot be lost meanwhile.
+        world.claim(stale.job, 2).await;
+    }
+    let mut tx = world.db.begin().await.unwrap();
+    sql("update deployments set status = 'preparing' where id = $1").text(id).execute(&mut tx).await.unwrap();
+    if world.db.engine() == "Postgres" {
+        world.claim(stale.job, 2).await;
+    }
+    assert!(!tx.commit_under(stale).await.unwrap());
+    assert_eq!(world.status(id).await, Status::Pending);
+    let tx = world.db.begin().await.unwrap();
+    assert!(tx.commit_under(Fence { attempt: 2, ..stale }).await.unwrap());
 }
 
 async fn a_domain_is_free_once_nothing_serves_it(scratch: &Scratch) {

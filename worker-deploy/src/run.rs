@@ -12,7 +12,7 @@ use shared::{
     redact::Redactor,
     ssh::Session,
     store::{
-        Db, Fence,
+        Db, DbError, Fence, Patience,
         deployments::{self, Deployment, Desired, Place},
         servers::{self, Server},
     },
@@ -33,6 +33,14 @@ struct Attempt<'a> {
     settings: &'a Settings,
     release: Release,
     log: DeployLog,
+}
+
+/// What becomes of a deployment's row.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    To(Status),
+    Live(Place<'a>),
+    Deleted,
 }
 
 #[async_trait]
@@ -220,13 +228,7 @@ impl Attempt<'_> {
             vps_id: server.provider_ref.as_deref().unwrap_or_default(),
             vps_ip: server.address.as_deref().unwrap_or_default(),
         };
-        let (id, fence) = (self.release.deployment.id, self.release.fence);
-        let mut tx = self.db.begin().await?;
-        let live = deployments::set_live(&mut tx, self.db, fence, id, place).await?;
-        tx.commit().await?;
-        if !live {
-            return Err(Failure::Stopped);
-        }
+        self.write(Change::Live(place)).await?;
         self.log.write(&format!("live at https://{}", self.release.deployment.traefik_domain)).await;
         Ok(())
     }
@@ -287,10 +289,7 @@ impl Attempt<'_> {
             around("deleting", steps::wipe(&session, &self.release)).await?;
             session.close().await;
         }
-        let mut tx = self.db.begin().await?;
-        let gone = deployments::set_deleted(&mut tx, self.db, self.release.fence, self.release.deployment.id).await?;
-        tx.commit().await?;
-        if gone { Ok(()) } else { Err(Failure::Stopped) }
+        self.write(Change::Deleted).await
     }
 
     /// A connection to the server of the release; `None` when nothing of ours can be there (any more).
@@ -303,11 +302,31 @@ impl Attempt<'_> {
     }
 
     async fn reach(&self, to: Status) -> Result<(), Failure> {
+        self.write(Change::To(to)).await
+    }
+
+    /// Writes a change, whatever time the database needs for it: what was done on the server stays done.
+    async fn write(&self, change: Change<'_>) -> Result<(), Failure> {
+        let mut patience = Patience::default();
+        loop {
+            match self.try_write(change).await {
+                Err(e) if patience.bears(&e).await => {}
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(Failure::Stopped),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    async fn try_write(&self, change: Change<'_>) -> Result<bool, DbError> {
         let (id, fence) = (self.release.deployment.id, self.release.fence);
         let mut tx = self.db.begin().await?;
-        let moved = deployments::advance(&mut tx, self.db, fence, id, to, None).await?;
-        tx.commit().await?;
-        if moved { Ok(()) } else { Err(Failure::Stopped) }
+        let written = match change {
+            Change::To(status) => deployments::advance(&mut tx, self.db, fence, id, status, None).await?,
+            Change::Live(place) => deployments::set_live(&mut tx, self.db, fence, id, place).await?,
+            Change::Deleted => deployments::set_deleted(&mut tx, self.db, fence, id).await?,
+        };
+        Ok(written && tx.commit_under(fence).await?)
     }
 }
 

@@ -30,13 +30,14 @@ impl Claimant {
         i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Claims up to `most` jobs, best first. Takes no lock when there is nothing to claim.
+    /// Whether there is something to claim. Takes no lock.
+    pub async fn probe(&self, db: &Db) -> Result<bool, DbError> {
+        let found = sql(st::PROBE).text(self.kind).int(db.now_ms()).fetch_optional(db, |_| Ok(())).await?;
+        Ok(found.is_some())
+    }
+
+    /// Claims up to `most` jobs, best first.
     pub async fn claim(&self, db: &Db, most: usize) -> Result<Vec<Job>, DbError> {
-        let now = db.now_ms();
-        let some = sql(st::PROBE).text(self.kind).int(now).fetch_optional(db, |_| Ok(())).await?;
-        if some.is_none() {
-            return Ok(Vec::new());
-        }
         let mut tx = db.begin().await?;
         if sql(st::LOCK_QUEUE_FOR_CLAIM).text(self.kind).execute(&mut tx).await? == 0 {
             return Ok(Vec::new());

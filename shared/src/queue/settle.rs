@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most ends that share a transaction.
-const BATCH: usize = 256;
+const BATCH: usize = st::MANY;
 
 /// How an attempt ended, as the queue stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +107,9 @@ async fn write_successes(
     some: &[&Settlement],
     now: i64,
 ) -> Result<Vec<(JobId, i64)>, DbError> {
-    let mut update = sql(st::succeed_many()).int(now).text(owner);
-    for i in 0..st::MANY {
+    let (text, takes) = st::succeed_many(some.len());
+    let mut update = sql(text).int(now).text(owner);
+    for i in 0..takes {
         update = match some.get(i) {
             Some(s) => update.text(s.job.id).int(s.job.attempt),
             None => update.text("").int(0),

@@ -116,21 +116,26 @@ pub const CANCELLED: &str = "
     select id, attempt from jobs
     where kind = $1 and state = 'running' and lease_owner = $2 and cancel_requested_at is not null";
 
-/// How many ends one [`succeed_many`] takes.
-pub const MANY: usize = 32;
+/// The most ends that one [`succeed_many`] takes.
+pub const MANY: usize = 256;
 
-/// Ends with success, for up to [`MANY`] pairs `(id, attempt)` from `$3` on; unused ones are empty. Returns those it ended.
-pub fn succeed_many() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| {
-        let pairs: Vec<_> = (0..MANY).map(|i| format!("(${}, cast(${} as bigint))", 3 + 2 * i, 4 + 2 * i)).collect();
-        format!(
-            "update jobs set state = 'succeeded', finished_at = $1, lease_owner = null, lease_until = null,
-               deadline_at = null, last_error = null
-             where lease_owner = $2 and state = 'running' and (id, attempt) in (values {}) returning id, attempt",
-            pairs.join(", ")
-        )
-    });
-    &TEXT
+/// Ends with success, for pairs `(id, attempt)` from `$3` on; returns the text for at least `pairs` of them and how many
+/// it takes. Unused ones are empty. A few sizes, so that each is prepared once.
+pub fn succeed_many(pairs: usize) -> (&'static str, usize) {
+    const SIZES: [usize; 4] = [1, 8, 64, MANY];
+    static TEXTS: LazyLock<[String; 4]> = LazyLock::new(|| SIZES.map(succeed_text));
+    let size = SIZES.iter().position(|size| pairs <= *size).unwrap_or(SIZES.len() - 1);
+    (&TEXTS[size], SIZES[size])
+}
+
+fn succeed_text(pairs: usize) -> String {
+    let pairs: Vec<_> = (0..pairs).map(|i| format!("(${}, cast(${} as bigint))", 3 + 2 * i, 4 + 2 * i)).collect();
+    format!(
+        "update jobs set state = 'succeeded', finished_at = $1, lease_owner = null, lease_until = null,
+           deadline_at = null, last_error = null
+         where lease_owner = $2 and state = 'running' and (id, attempt) in (values {}) returning id, attempt",
+        pairs.join(", ")
+    )
 }
 
 /// Ends without success: `$5` is failed or cancelled.

@@ -33,6 +33,9 @@ use crate::{
     store::{Db, DbError},
 };
 
+/// How long a claim may wait for more slots to come free.
+const GATHERING: Duration = Duration::from_millis(3);
+
 /// How a worker takes and holds jobs.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -190,9 +193,11 @@ impl Claimer {
     async fn run(self, stop: CancellationToken) {
         let wake = Arc::new(Notify::new());
         let listener = tokio::spawn(listen(self.db.clone(), wake.clone(), self.claimant.kind, stop.clone()));
+        let mut more = false;
         while !stop.is_cancelled() {
             let free = tokio::select! { biased; () = stop.cancelled() => break, n = self.take_slots() => n };
-            let claimed = self.claim(free).await;
+            let claimed = self.claim(free, more).await;
+            more = claimed == free;
             self.slots.add_permits(free - claimed);
             if claimed == 0 {
                 tokio::select! { () = sleep(self.config.poll) => {}, () = wake.notified() => {}, () = stop.cancelled() => {} }
@@ -201,10 +206,14 @@ impl Claimer {
         let _ = listener.await;
     }
 
-    /// Waits for one free slot and takes all that are free; they come back through the settler.
+    /// Waits for one free slot and takes all that are free; they come back through the settler. A worker with many slots
+    /// gives a quarter of them a moment to come back, because a claim of many costs little more than a claim of one.
     async fn take_slots(&self) -> usize {
         let Ok(first) = self.slots.acquire().await else { return 0 };
         first.forget();
+        if let Ok(quarter) = u32::try_from(self.config.concurrency / 4) {
+            let _ = timeout(GATHERING, self.slots.acquire_many(quarter)).await;
+        }
         let more = self.slots.available_permits();
         match u32::try_from(more).map(|n| self.slots.try_acquire_many(n)) {
             Ok(Ok(permits)) => {
@@ -215,8 +224,16 @@ impl Claimer {
         }
     }
 
-    async fn claim(&self, free: usize) -> usize {
-        match self.claimant.claim(&self.db, free).await {
+    /// Claims into `free` slots; with `more`, there was more to claim a moment ago.
+    async fn claim(&self, free: usize, more: bool) -> usize {
+        let claim = async {
+            if more || self.claimant.probe(&self.db).await? {
+                self.claimant.claim(&self.db, free).await
+            } else {
+                Ok(Vec::new())
+            }
+        };
+        match claim.await {
             Ok(jobs) => {
                 let claimed = jobs.len();
                 for job in jobs {

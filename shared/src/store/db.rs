@@ -65,6 +65,25 @@ impl DbError {
     }
 }
 
+impl DbError {
+    /// Whether the database could not be asked, or let go of us, as opposed to having refused the statement.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            DbError::Sqlx(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
+            DbError::Sqlx(sqlx::Error::Database(e)) => e.code().is_some_and(|code| is_outage_code(&code)),
+            _ => false,
+        }
+    }
+}
+
+/// SQLite: busy and locked, with their extended codes, and a full disk. Postgres: connection failures, a server that
+/// shuts down or starts, resources, deadlocks, and waits that it ended.
+fn is_outage_code(code: &str) -> bool {
+    const SQLITE: [&str; 7] = ["5", "6", "13", "261", "262", "517", "773"];
+    const POSTGRES: [&str; 6] = ["08", "40", "53", "57P", "25P03", "55P03"];
+    SQLITE.contains(&code) || (code.len() == 5 && POSTGRES.iter().any(|class| code.starts_with(class)))
+}
+
 /// A pool of connections to one database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {

@@ -8,6 +8,7 @@ mod bell;
 mod db;
 pub mod deployments;
 mod fence;
+mod patience;
 pub mod servers;
 mod sql;
 
@@ -33,4 +34,5 @@ pub mod users;
 pub use bell::Listener;
 pub use db::{Db, DbError, Tx};
 pub use fence::Fence;
+pub use patience::Patience;
 pub use sql::{On, Row, Sql, sql};
