@@ -22,7 +22,9 @@ use crate::{
 };
 
 const MAX_VALUE: usize = 64 * 1024;
-const MAX_VARIABLES: usize = 500;
+const MAX_VARIABLES: i64 = 500;
+/// All of an app's values together, as stored: sealed ones are a third longer. They are copied into each deployment.
+const MAX_TOTAL: i64 = 256 * 1024;
 
 pub struct AppEnv;
 
@@ -93,7 +95,8 @@ impl AppEnv {
 
     /// Set a variable
     ///
-    /// The next build or deployment uses it. Needs scope `admin`.
+    /// The next build or deployment uses it. A value has at most 64 KiB; an app has at most 500 variables, which take at
+    /// most 256 KiB together. Needs scope `admin`.
     #[oai(path = "/apps/:app_id/env/:name", method = "put", operation_id = "set_env")]
     async fn set(
         &self,
@@ -118,10 +121,17 @@ impl AppEnv {
         };
         let var = EnvVar { client: caller.client, app: id, name, scope, secret, stored, updated_at: app.db.now_ms() };
         let mut tx = app.db.begin().await?;
-        apps::get(&mut tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
+        // Locked, so that two requests at the same time do not both find room.
+        if !apps::lock(&mut tx, caller.client, id).await? {
+            return Err(Problem::not_found("app"));
+        }
         app_env::put(&mut tx, &var).await?;
-        if app_env::list(&mut tx, caller.client, id).await?.len() > MAX_VARIABLES {
+        let size = app_env::size(&mut tx, caller.client, id).await?;
+        if size.variables > MAX_VARIABLES {
             return Err(Problem::conflict("too_many_variables", "An app has at most 500 variables."));
+        }
+        if size.bytes > MAX_TOTAL {
+            return Err(Problem::conflict("env_too_large", "An app's variables take at most 256 KiB together."));
         }
         tx.commit().await?;
         Ok(Json(view(var)))
