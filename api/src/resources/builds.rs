@@ -62,7 +62,7 @@ struct BuildView {
     /// What the source was found to be.
     #[oai(skip_serializing_if_is_none)]
     stack: Option<String>,
-    /// The Dockerfile that is built.
+    /// The Dockerfile that is built. Only when one build is shown.
     #[oai(skip_serializing_if_is_none)]
     dockerfile: Option<String>,
     #[oai(skip_serializing_if_is_none)]
@@ -99,6 +99,10 @@ fn view(build: Build) -> BuildView {
     }
 }
 
+fn location(id: BuildId) -> String {
+    format!("/v1/builds/{id}")
+}
+
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Builds")]
 impl Builds {
     /// Build an app
@@ -131,7 +135,7 @@ impl Builds {
             builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
         }
         let build = builds::find_by_job(&mut once.tx, client, enqueued.id()).await?.ok_or_else(Problem::internal)?;
-        let location = format!("/v1/builds/{}", build.id);
+        let location = location(build.id);
         let active = matches!(enqueued, Enqueued::Active(_));
         once.finish(&app, location, BuildView { already_active: Some(active), ..view(build) }).await
     }
@@ -181,7 +185,7 @@ impl Builds {
         if cancelled == Cancel::TooLate && matches!(build.status, BuildStatus::Success | BuildStatus::Failed) {
             return Err(Problem::conflict("already_finished", "The build is over."));
         }
-        Ok(Answer::plain(view(build)))
+        Ok(Answer::plain(location(build.id), view(build)))
     }
 
     /// Read a build's log

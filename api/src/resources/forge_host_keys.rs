@@ -85,7 +85,7 @@ impl ForgeHostKeys {
             true => Problem::conflict("host_key_known", "This key is trusted already."),
             false => e.into(),
         })?;
-        once.finish(&app, None, view(key)).await
+        once.finish(&app, format!("/v1/forge-host-keys/{}", key.id), view(key)).await
     }
 
     /// List trusted host keys
@@ -101,6 +101,15 @@ impl ForgeHostKeys {
     ) -> Result<Json<Page<ForgeHostKeyView>>, Problem> {
         let rows = forge_host_keys::list(&app.db, caller.client, cursor.0, rows_for(limit.0)).await?;
         Ok(Json(Page::of(rows, limit.0, |key| key.id.to_string(), view)))
+    }
+
+    /// Show a trusted host key
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/forge-host-keys/:host_key_id", method = "get", operation_id = "get_forge_host_key")]
+    async fn get(&self, caller: Reader, app: Here, host_key_id: Path<Uuid>) -> Result<Json<ForgeHostKeyView>, Problem> {
+        let found = forge_host_keys::get(&app.db, caller.client, host_key_id.0).await?;
+        Ok(Json(view(found.ok_or_else(|| Problem::not_found("host key"))?)))
     }
 
     /// Stop trusting a host key

@@ -11,9 +11,11 @@ use shared::{
     store::jobs,
 };
 
+use super::replay::replay;
 use crate::{
     app::Here,
     auth::Operator,
+    idempotency::{Accepted, Answer},
     openapi::Tag,
     page::{Page, rows_for},
     problem::Problem,
@@ -209,24 +211,23 @@ impl Operators {
         Ok(Json(JobView { events: Some(events.collect()), ..view(job) }))
     }
 
-    /// Replay a dead letter
+    /// Replay a job
     ///
-    /// It is queued again, with as many attempts as before.
+    /// A job that died or failed is queued again, with as many attempts as before, and what it works on begins again.
     #[oai(path = "/jobs/:job_id/replay", method = "post", operation_id = "replay_job")]
     async fn replay(
         &self,
         _operator: Operator,
         app: Here,
         job_id: Path<Typed<JobId>>,
-    ) -> Result<Json<JobView>, Problem> {
+    ) -> Result<Accepted<JobView>, Problem> {
         let id = job_id.0.0;
-        queue::get(&app.db, id).await?.ok_or_else(|| Problem::not_found("job"))?;
+        let missing = || Problem::not_found("job");
+        let job = queue::get(&app.db, id).await?.ok_or_else(missing)?;
         let mut tx = app.db.begin().await?;
-        if !queue::replay(&mut tx, &app.db, id).await? {
-            return Err(Problem::conflict("not_dead", "Only a dead letter can be replayed."));
-        }
+        replay(&app, &mut tx, &job).await?;
         tx.commit().await?;
-        let job = queue::get(&app.db, id).await?.ok_or_else(|| Problem::not_found("job"))?;
-        Ok(Json(view(job)))
+        let job = queue::get(&app.db, id).await?.ok_or_else(missing)?;
+        Ok(Answer::plain(format!("/v1/operator/jobs/{id}"), view(job)))
     }
 }

@@ -17,7 +17,10 @@ use shared::{
 };
 use zeroize::Zeroizing;
 
-use super::deployments::{DeploymentView, view, work_on};
+use super::{
+    deployments::{DeploymentView, location, view},
+    work,
+};
 use crate::{
     app::{App, Here},
     auth::{Caller, Deployer},
@@ -59,7 +62,7 @@ impl Releases {
             Begun::New(once) => once,
         };
         let made = release(&app, &mut once.tx, &caller, app_id.0.0, body.0).await?;
-        once.finish(&app, format!("/v1/deployments/{}", made.id), view(made)).await
+        once.finish(&app, location(made.id), view(made)).await
     }
 }
 
@@ -100,7 +103,7 @@ async fn release(
     };
     deployments::insert(tx, &app.db, &new).await?;
     let made = deployments::get(&mut *tx, client, id).await?.ok_or_else(Problem::internal)?;
-    work_on(app, tx, caller, &made).await
+    work::on_deployment(app, tx, &made).await
 }
 
 fn port(app: &apps::App, found: Option<i64>) -> Result<i64, Problem> {
@@ -165,7 +168,8 @@ async fn choose_build(
     }
 }
 
-async fn claim_domain(app: &App, tx: &mut Tx, domain: &DomainName, holder: domains::Holder) -> Result<(), Problem> {
+/// A domain that no deployment serves any more, nor may come to serve, is free.
+pub async fn claim_domain(app: &App, tx: &mut Tx, domain: &DomainName, holder: domains::Holder) -> Result<(), Problem> {
     domains::release_stale(tx, domain).await?;
     match domains::claim(tx, app.db.now_ms(), domain, &holder).await? {
         true => Ok(()),

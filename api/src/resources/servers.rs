@@ -8,16 +8,16 @@ use poem_openapi::{
 use secrecy::ExposeSecret;
 use shared::{
     domain::{CustomerId, HostAddress, LoginName, ServerId, is_private},
-    queue::{JobKind, NewJob, cancel, enqueue},
+    queue::{JobKind, cancel},
     secrets::Place,
     ssh::generate_key,
     store::{
-        Tx, customers,
+        customers,
         servers::{self, NewServer, Server},
     },
 };
 
-use super::names::public_key;
+use super::{names::public_key, work};
 use crate::{
     app::{App, Here},
     auth::{Caller, Deployer, Reader},
@@ -115,6 +115,10 @@ fn view(server: Server) -> ServerView {
     }
 }
 
+fn location(id: ServerId) -> String {
+    format!("/v1/servers/{id}")
+}
+
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Servers")]
 impl Servers {
     /// Provision a server
@@ -136,8 +140,8 @@ impl Servers {
         let customer = customers::get(&mut once.tx, caller.client, new.customer).await?;
         customer.ok_or_else(|| Problem::not_found("customer"))?;
         servers::insert(&mut once.tx, &app.db, &new).await?;
-        let made = work_on(&app, &mut once.tx, &caller, new.id).await?;
-        once.finish(&app, format!("/v1/servers/{}", new.id), view(made)).await
+        let made = work::on_server(&app, &mut once.tx, new.client, new.id).await?;
+        once.finish(&app, location(new.id), view(made)).await
     }
 
     /// List servers
@@ -173,7 +177,7 @@ impl Servers {
 
     /// Delete a server
     ///
-    /// Its deployments go with it. Needs scope `deploy`.
+    /// Its deployments go with it. When that failed, it can be asked for again. Needs scope `deploy`.
     #[oai(path = "/servers/:server_id", method = "delete", operation_id = "delete_server")]
     async fn delete(
         &self,
@@ -185,15 +189,16 @@ impl Servers {
         let mut tx = app.db.begin().await?;
         let found = servers::get(&mut tx, caller.client, id).await?;
         let server = found.ok_or_else(|| Problem::not_found("server"))?;
-        if !servers::request_delete(&mut tx, &app.db, caller.client, id).await? {
-            return Ok(Answer::plain(view(server)));
+        let asked = servers::request_delete(&mut tx, &app.db, caller.client, id).await?;
+        if !work::is_needed(&mut tx, asked, JobKind::Provision, id).await? {
+            return Ok(Answer::plain(location(server.id), view(server)));
         }
         if let Some(job) = server.job {
             cancel(&mut tx, &app.db, job).await?;
         }
-        let server = work_on(&app, &mut tx, &caller, id).await?;
+        let server = work::on_server(&app, &mut tx, caller.client, id).await?;
         tx.commit().await?;
-        Ok(Answer::plain(view(server)))
+        Ok(Answer::plain(location(server.id), view(server)))
     }
 
     /// Read a server's log
@@ -280,12 +285,4 @@ fn is_inside(address: &HostAddress) -> bool {
         Ok(ip) => is_private(ip),
         Err(_) => !address.as_str().contains('.'),
     }
-}
-
-/// Puts a job for the server into the queue and shows what is stored then.
-async fn work_on(app: &App, tx: &mut Tx, caller: &Caller, id: ServerId) -> Result<Server, Problem> {
-    let job = NewJob { exclusive_key: Some(id.to_string()), ..NewJob::new(JobKind::Provision, id, caller.client) };
-    let job = enqueue(tx, &app.db, &job).await?.id();
-    servers::set_job(tx, caller.client, id, job).await?;
-    servers::get(tx, caller.client, id).await?.ok_or_else(Problem::internal)
 }

@@ -8,6 +8,7 @@ mod logs;
 mod problems;
 mod process;
 mod registry;
+mod replay;
 mod resources;
 mod sessions;
 mod walk;

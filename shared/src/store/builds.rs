@@ -99,7 +99,7 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: BuildId) -> Result
         .await
 }
 
-/// An app's builds, newest first, older than `before`.
+/// An app's builds, newest first, older than `before`; without their Dockerfiles.
 pub async fn list(
     on: impl Into<On<'_>>,
     client: ClientId,
@@ -107,7 +107,10 @@ pub async fn list(
     before: Option<BuildId>,
     limit: i64,
 ) -> Result<Vec<Build>, DbError> {
-    sql("select * from build_jobs where client_id = $1 and app_id = $2 and (cast($3 as text) is null or id < $3)
+    sql("select id, client_id, app_id, job_id, git_ref, commit_sha, status, requested_at, started_at, finished_at,
+                image_repository, image_tag, image_digest, stack, cast(null as text) as dockerfile, port, health_path,
+                error_code, error_message, log_bytes
+         from build_jobs where client_id = $1 and app_id = $2 and (cast($3 as text) is null or id < $3)
          order by id desc limit $4")
     .text(client)
     .text(app)
@@ -289,6 +292,23 @@ pub async fn finish_abandoned(
     .fetch_optional(&mut *tx, |r| r.parse("client_id"))
     .await?;
     record(tx, client, id, to, Some(&why.code), now).await
+}
+
+/// Takes an ended build back to its beginning, with the replay of its job. False when it has not ended that way.
+pub async fn begin_again(tx: &mut Tx, job: JobId, id: BuildId, now: i64) -> Result<bool, DbError> {
+    let first = BuildStatus::Pending;
+    let from = status_events::may_precede(BuildStatus::ALL, |from| from.replayed() == Some(first));
+    let client = sql("
+        update build_jobs set status = $1, started_at = null, finished_at = null, error_code = null, error_message = null
+        where id = $2 and job_id = $3 and $4 like '%,' || status || ',%'
+        returning client_id")
+    .text(first)
+    .text(id)
+    .text(job)
+    .text(from)
+    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
+    .await?;
+    record(tx, client, id, first, Some("replayed"), now).await
 }
 
 fn may_precede(to: BuildStatus) -> String {
