@@ -58,6 +58,31 @@ impl DbError {
     }
 }
 
+impl DbError {
+    /// Whether the same may work soon: the database is locked, gone, or has no room for another connection. What it
+    /// refuses for another reason, it refuses again.
+    pub fn is_transient(&self) -> bool {
+        use sqlx::Error as E;
+        match self {
+            DbError::Sqlx(E::Database(e)) => e.code().is_some_and(|code| is_transient_code(&code)),
+            DbError::Sqlx(e) => {
+                matches!(e, E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Five characters are a SQLSTATE of Postgres, fewer a result code of SQLite, whose lowest byte is the kind.
+fn is_transient_code(code: &str) -> bool {
+    match code.parse::<u32>() {
+        // busy, locked, no memory, interrupted, I/O, full, cannot open, protocol
+        Ok(code_of_sqlite) if code.len() < 5 => matches!(code_of_sqlite & 0xff, 5 | 6 | 7 | 9 | 10 | 13 | 14 | 15),
+        // connection, transaction rolled back, resources, operator, system, lock not available, read only
+        _ => ["08", "40", "53", "57", "58", "55P03", "25006"].iter().any(|class| code.starts_with(class)),
+    }
+}
+
 /// A pool of connections to one database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
@@ -219,4 +244,19 @@ async fn connect_postgres(url: &str) -> Result<PgPool, DbError> {
 fn local_now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_transient_code;
+
+    #[test]
+    fn what_may_pass_and_what_stays() {
+        for passes in ["5", "6", "261", "517", "10", "40001", "40P01", "53300", "57P01", "08006", "25006"] {
+            assert!(is_transient_code(passes), "{passes}");
+        }
+        for stays in ["1", "19", "787", "2067", "23505", "23503", "42601", "22P02"] {
+            assert!(!is_transient_code(stays), "{stays}");
+        }
+    }
 }
