@@ -6,7 +6,7 @@ use poem_openapi::{
     payload::{Json, PlainText},
 };
 use shared::{
-    domain::{AppId, CustomerId, DeploymentId, ServerId, status::DeploymentStatus},
+    domain::{AppId, BuildId, CustomerId, DeploymentId, ServerId, status::DeploymentStatus},
     queue::{Cancel, JobKind, cancel},
     store::{
         Asked,
@@ -21,9 +21,10 @@ use crate::{
     idempotency::{Accepted, Answer},
     logs::{LogStream, Source, follow, text},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
+    words::Word,
 };
 
 pub struct Deployments;
@@ -32,17 +33,16 @@ pub struct Deployments;
 #[derive(Object)]
 #[oai(rename = "Deployment")]
 pub struct DeploymentView {
-    id: String,
-    app_id: String,
-    customer_id: String,
-    server_id: String,
+    id: Typed<DeploymentId>,
+    app_id: Typed<AppId>,
+    customer_id: Typed<CustomerId>,
+    server_id: Typed<ServerId>,
     #[oai(skip_serializing_if_is_none)]
-    build_id: Option<String>,
+    build_id: Option<Typed<BuildId>>,
     /// Counts the releases of the app on the server.
     sequence: i64,
-    status: String,
-    /// What it is meant to be: `live`, `stopped` or `deleted`.
-    desired: String,
+    status: Word<DeploymentStatus>,
+    desired: Word<Desired>,
     domain: String,
     /// Where it answers once it is live.
     url: String,
@@ -58,25 +58,25 @@ pub struct DeploymentView {
     #[oai(skip_serializing_if_is_none)]
     vps_ip: Option<String>,
     #[oai(skip_serializing_if_is_none)]
-    deployed_at: Option<String>,
+    deployed_at: Option<Moment>,
     #[oai(skip_serializing_if_is_none)]
     error_code: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     error_message: Option<String>,
-    created_at: String,
-    updated_at: String,
+    created_at: Moment,
+    updated_at: Moment,
 }
 
 pub fn view(d: Deployment) -> DeploymentView {
     DeploymentView {
-        id: d.id.to_string(),
-        app_id: d.app.to_string(),
-        customer_id: d.customer.to_string(),
-        server_id: d.server.to_string(),
-        build_id: d.build.map(|id| id.to_string()),
+        id: Typed(d.id),
+        app_id: Typed(d.app),
+        customer_id: Typed(d.customer),
+        server_id: Typed(d.server),
+        build_id: d.build.map(Typed),
         sequence: d.sequence,
-        status: d.status.to_string(),
-        desired: d.desired.as_str().into(),
+        status: Word(d.status),
+        desired: Word(d.desired),
         url: format!("https://{}", d.traefik_domain),
         domain: d.traefik_domain,
         image_repository: d.image_repository,
@@ -86,11 +86,11 @@ pub fn view(d: Deployment) -> DeploymentView {
         health_path: d.health_path,
         compose: d.compose,
         vps_ip: d.vps_ip,
-        deployed_at: d.deployed_at.map(timestamp),
+        deployed_at: d.deployed_at.map(Moment),
         error_code: d.error_code,
         error_message: d.error_message,
-        created_at: timestamp(d.created_at),
-        updated_at: timestamp(d.updated_at),
+        created_at: Moment(d.created_at),
+        updated_at: Moment(d.updated_at),
     }
 }
 
@@ -113,7 +113,7 @@ impl Deployments {
         customer_id: Query<Option<Typed<CustomerId>>>,
         server_id: Query<Option<Typed<ServerId>>>,
         cursor: Query<Option<Typed<DeploymentId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<DeploymentView>>, Problem> {
         let filter = Filter {
             app: app_id.0.map(|id| id.0),
@@ -121,8 +121,8 @@ impl Deployments {
             server: server_id.0.map(|id| id.0),
         };
         let before = cursor.0.map(|c| c.0);
-        let rows = deployments::list(&app.db, caller.client, filter, before, rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |d| d.id.to_string(), view)))
+        let rows = deployments::list(&app.db, caller.client, filter, before, limit.rows()).await?;
+        Ok(Json(limit.page(rows, |d| d.id.to_string(), view)))
     }
 
     /// Show a deployment

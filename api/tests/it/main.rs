@@ -9,6 +9,7 @@ mod problems;
 mod process;
 mod registry;
 mod replay;
+mod requests;
 mod resources;
 mod sessions;
 mod walk;

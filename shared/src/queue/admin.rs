@@ -1,6 +1,9 @@
 //! What operators see and do: counts, jobs by state, dead letters and their replay, limits and pauses.
 
-use super::{job::JobKind, statements as st};
+use super::{
+    job::{JobKind, JobState},
+    statements as st,
+};
 use crate::{
     domain::{ClientId, JobId},
     store::{Db, DbError, Row, Tx, sql},
@@ -13,7 +16,7 @@ pub struct JobRow {
     pub kind: JobKind,
     pub subject: uuid::Uuid,
     pub client: ClientId,
-    pub state: String,
+    pub state: JobState,
     pub priority: i64,
     pub run_at: i64,
     pub attempt: i64,
@@ -33,7 +36,7 @@ impl JobRow {
             kind: r.parse("kind")?,
             subject: r.parse("subject_id")?,
             client: r.parse("client_id")?,
-            state: r.text("state")?,
+            state: r.parse("state")?,
             priority: r.int("priority")?,
             run_at: r.int("run_at")?,
             attempt: r.int("attempt")?,
@@ -52,13 +55,13 @@ impl JobRow {
 #[derive(Clone, Debug)]
 pub struct QueueCounts {
     pub kind: JobKind,
-    pub state: String,
+    pub state: JobState,
     pub jobs: i64,
 }
 
 pub async fn counts(db: &Db) -> Result<Vec<QueueCounts>, DbError> {
     sql("select kind, state, count(*) as jobs from jobs group by kind, state order by kind, state")
-        .fetch_all(db, |r| Ok(QueueCounts { kind: r.parse("kind")?, state: r.text("state")?, jobs: r.int("jobs")? }))
+        .fetch_all(db, |r| Ok(QueueCounts { kind: r.parse("kind")?, state: r.parse("state")?, jobs: r.int("jobs")? }))
         .await
 }
 
@@ -67,7 +70,7 @@ pub async fn get(db: &Db, id: JobId) -> Result<Option<JobRow>, DbError> {
 }
 
 /// The newest jobs in a state, those before `before` if it is given.
-pub async fn list(db: &Db, state: &str, before: Option<JobId>, limit: i64) -> Result<Vec<JobRow>, DbError> {
+pub async fn list(db: &Db, state: JobState, before: Option<JobId>, limit: i64) -> Result<Vec<JobRow>, DbError> {
     sql("select * from jobs where state = $1 and (cast($2 as text) is null or id < $2) order by id desc limit $3")
         .text(state)
         .opt_text(before)

@@ -22,6 +22,8 @@ pub enum EnvScope {
 }
 
 impl EnvScope {
+    pub const ALL: &'static [Self] = &[Self::Build, Self::Run, Self::Both];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Build => "build",
@@ -120,6 +122,11 @@ pub async fn size(on: impl Into<On<'_>>, client: ClientId, app: AppId) -> Result
 pub async fn delete(tx: &mut Tx, client: ClientId, app: AppId, name: &EnvName) -> Result<bool, DbError> {
     let delete = sql("delete from app_env where app_id = $1 and client_id = $2 and name = $3");
     Ok(delete.text(app).text(client).text(name).execute(tx).await? == 1)
+}
+
+/// Forgets everything of an app.
+pub async fn delete_all(tx: &mut Tx, client: ClientId, app: AppId) -> Result<u64, DbError> {
+    sql("delete from app_env where app_id = $1 and client_id = $2").text(app).text(client).execute(tx).await
 }
 
 fn read(r: &Row) -> Result<EnvVar, DbError> {

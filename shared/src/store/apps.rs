@@ -29,6 +29,8 @@ pub enum DockerfileMode {
 }
 
 impl DockerfileMode {
+    pub const ALL: &'static [Self] = &[Self::Auto, Self::Generate];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -8,7 +8,7 @@ mod progress;
 
 pub use progress::*;
 
-use super::{Asked, Db, DbError, On, Row, Tx, sql, status_events};
+use super::{Asked, Db, DbError, On, Row, Tx, servers, sql, status_events};
 use crate::domain::{AppId, BuildId, ClientId, CustomerId, DeploymentId, JobId, ServerId, status::DeploymentStatus};
 
 /// The columns of a [`Deployment`], before the rest of a statement.
@@ -53,6 +53,8 @@ pub enum Desired {
 }
 
 impl Desired {
+    pub const ALL: &'static [Self] = &[Self::Live, Self::Stopped, Self::Deleted];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -66,10 +68,7 @@ impl std::str::FromStr for Desired {
     type Err = crate::domain::status::UnknownStatus;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        [Self::Live, Self::Stopped, Self::Deleted]
-            .into_iter()
-            .find(|d| d.as_str() == s)
-            .ok_or(crate::domain::status::UnknownStatus)
+        Self::ALL.iter().copied().find(|d| d.as_str() == s).ok_or(crate::domain::status::UnknownStatus)
     }
 }
 
@@ -156,8 +155,7 @@ fn read(r: &Row) -> Result<Deployment, DbError> {
 
 /// The next release number of an app on a server. Locks the server's row, so that two callers never get the same one.
 pub async fn next_sequence(tx: &mut Tx, client: ClientId, server: ServerId, app: AppId) -> Result<i64, DbError> {
-    let lock = sql("update servers set updated_at = updated_at where id = $1 and client_id = $2");
-    lock.text(server).text(client).execute(&mut *tx).await?;
+    servers::lock(&mut *tx, client, server).await?;
     sql("select coalesce(max(sequence), 0) + 1 as next from deployments where server_id = $1 and app_id = $2")
         .text(server)
         .text(app)

@@ -163,6 +163,13 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: ServerId) -> Resul
     sql(select!("where id = $1 and client_id = $2")).text(id).text(client).fetch_optional(on, read).await
 }
 
+/// Holds a server's row until the transaction ends, so that what is decided about the server stays true. False when
+/// there is no such server.
+pub async fn lock(tx: &mut Tx, client: ClientId, id: ServerId) -> Result<bool, DbError> {
+    let lock = sql("update servers set updated_at = updated_at where id = $1 and client_id = $2");
+    Ok(lock.text(id).text(client).execute(tx).await? == 1)
+}
+
 /// A client's servers, newest first, those older than `before`; of one customer when one is given.
 pub async fn list(
     on: impl Into<On<'_>>,

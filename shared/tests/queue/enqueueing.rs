@@ -76,7 +76,7 @@ async fn a_queued_job_is_cancelled_at_once(h: &Harness) {
     tx.commit().await.unwrap();
     let mut worker = h.worker().start().await;
     worker.says(&format!("ABANDONED {id}#0 cancelled"), SOON).await;
-    assert_eq!(h.row(id).await.state, "cancelled");
+    assert_eq!(h.row(id).await.state.as_str(), "cancelled");
     assert!(h.effects(id).await.is_empty(), "it never ran");
     let mut tx = h.db.begin().await.unwrap();
     assert_eq!(cancel(&mut tx, &h.db, id).await.unwrap(), Cancel::TooLate);
