@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt, Route, Server, get, listener::TcpAcceptor};
+use shared::queue;
 use shared::store::{Db, DbError, api_keys, idempotency, registry_grants, sessions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -118,6 +119,7 @@ impl App {
         idempotency::purge(&self.db, now - DAY_MS).await?;
         registry_grants::purge_expired(&self.db, now).await?;
         sessions::purge_expired(&self.db, now).await?;
+        queue::purge_finished(&self.db, now - 30 * DAY_MS, 10_000).await?;
         api_keys::purge_revoked(&self.db, now - 90 * DAY_MS).await?;
         Ok(())
     }

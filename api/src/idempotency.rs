@@ -169,11 +169,11 @@ pub type Accepted<T> = Answer<T, 202>;
 
 impl<T, const STATUS: u16> Answer<T, STATUS> {
     /// An answer to a request that cannot carry a key.
-    pub fn plain(body: T) -> Self
+    pub fn plain(location: String, body: T) -> Self
     where
         T: ToJSON,
     {
-        Self { location: None, body: body.to_json_string(), replayed: false, shape: PhantomData }
+        Self { location: Some(location), body: body.to_json_string(), replayed: false, shape: PhantomData }
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod auth;
+mod body;
 pub mod config;
 mod edge;
 pub mod health;
@@ -15,10 +16,12 @@ mod logs;
 mod metrics;
 pub mod openapi;
 mod page;
+mod patch;
 mod problem;
 mod registry;
 mod resources;
 mod typed;
+mod words;
 
 pub use app::App;
 pub use config::Config;

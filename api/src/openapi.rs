@@ -56,6 +56,35 @@ pub fn service() -> Service<impl OpenApi + 'static> {
 
 /// The document as it is served and committed: keys in order, a newline at the end.
 pub fn document() -> String {
-    let spec: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
+    let mut spec: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
+    plain_media_types(&mut spec);
+    name_scopes(&mut spec);
     serde_json::to_string_pretty(&spec).unwrap_or_default() + "\n"
+}
+
+/// The framework names the media type with its charset, which JSON has none of; generators look for the plain one.
+fn plain_media_types(value: &mut Value) {
+    if let Some(content) = value.get_mut("content").and_then(Value::as_object_mut)
+        && let Some(json) = content.remove("application/json; charset=utf-8")
+    {
+        content.insert("application/json".into(), json);
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(plain_media_types),
+        Value::Array(items) => items.iter_mut().for_each(plain_media_types),
+        _ => {}
+    }
+}
+
+/// The scope that an operation's description names, for machines.
+fn name_scopes(spec: &mut Value) {
+    let paths = spec.get_mut("paths").and_then(Value::as_object_mut);
+    let operations = paths.into_iter().flat_map(|p| p.values_mut()).filter_map(Value::as_object_mut);
+    for operation in operations.flat_map(|p| p.values_mut()).filter_map(Value::as_object_mut) {
+        let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+        let scope = about.split_once("Needs scope `").and_then(|(_, rest)| rest.split_once('`'));
+        if let Some(scope) = scope.map(|(scope, _)| scope.to_owned()) {
+            operation.insert("x-required-scope".into(), scope.into());
+        }
+    }
 }

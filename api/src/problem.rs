@@ -121,14 +121,19 @@ impl ApiResponse for Problem {
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "database failure");
-        let code = "database_unavailable";
-        match error {
-            DbError::Sqlx(_) => {
-                Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "Try again soon.") }
-            }
-            _ => Self::internal(),
+        if error.is_unique_violation() || error.is_foreign_key_violation() {
+            tracing::info!(error = &error as &dyn std::error::Error, "two requests met");
+            return Self::conflict(
+                "conflict",
+                "Another request changed the same things meanwhile. Look, then try again.",
+            );
         }
+        tracing::error!(error = &error as &dyn std::error::Error, "database failure");
+        if error.is_transient() {
+            let refused = Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", "Try again soon.");
+            return Self { retry_after: Some(5), ..refused };
+        }
+        Self::internal()
     }
 }
 

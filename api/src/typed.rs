@@ -10,8 +10,8 @@ use poem_openapi::{
 };
 use serde_json::Value;
 use shared::domain::{
-    ApiKeyId, AppId, BuildId, CommitSha, CustomerId, DeployKeyId, DeploymentId, DomainName, EmailAddress, EnvName,
-    GitRef, HealthPath, HostAddress, JobId, LoginName, RelPath, ServerId, Slug, UserId,
+    ApiKeyId, AppId, BuildId, ClientId, CommitSha, CustomerId, DeployKeyId, DeploymentId, DomainName, EmailAddress,
+    EnvName, GitRef, HealthPath, HostAddress, ImageDigest, JobId, LoginName, RelPath, ServerId, Slug, UserId,
 };
 
 /// A text type with a grammar of its own.
@@ -26,7 +26,7 @@ macro_rules! grammar {
 }
 
 grammar! {
-    "uuid": ApiKeyId, AppId, BuildId, CustomerId, DeployKeyId, DeploymentId, JobId, ServerId, UserId;
+    "uuid": ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeployKeyId, DeploymentId, JobId, ServerId, UserId;
     "slug": Slug;
     "commit": CommitSha;
     "git-ref": GitRef;
@@ -35,6 +35,7 @@ grammar! {
     "env-name": EnvName;
     "domain": DomainName;
     "host": HostAddress;
+    "image-digest": ImageDigest;
     "login": LoginName;
     "email": EmailAddress;
 }
@@ -83,6 +84,47 @@ impl<T: Grammar> ParseFromParameter for Typed<T> {
 impl<T: Grammar> ToJSON for Typed<T> {
     fn to_json(&self) -> Option<Value> {
         Some(Value::String(self.0.to_string()))
+    }
+}
+
+/// A moment in unix milliseconds, shown in RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub i64);
+
+impl Type for Moment {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "string_date-time".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "date-time")))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ParseFromJSON for Moment {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let value = value.unwrap_or_default();
+        let parse = |text| time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
+        let ms = value.as_str().and_then(parse).and_then(|t| i64::try_from(t.unix_timestamp_nanos() / 1_000_000).ok());
+        ms.map(Self).ok_or_else(|| ParseError::expected_type(value))
+    }
+}
+
+impl ToJSON for Moment {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(timestamp(self.0)))
     }
 }
 

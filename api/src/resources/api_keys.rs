@@ -17,7 +17,7 @@ use crate::{
     auth::{Admin, KEY_PREFIX, Scope, Scopes},
     idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
     problem::Problem,
     typed::{Typed, timestamp},
 };
@@ -120,10 +120,10 @@ impl ApiKeys {
         caller: Admin,
         app: Here,
         cursor: Query<Option<Typed<ApiKeyId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<ApiKeyView>>, Problem> {
-        let rows = api_keys::list(&app.db, caller.client, cursor.0.map(|c| c.0), rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |key| key.id.to_string(), view)))
+        let rows = api_keys::list(&app.db, caller.client, cursor.0.map(|c| c.0), limit.rows()).await?;
+        Ok(Json(limit.page(rows, |key| key.id.to_string(), view)))
     }
 
     /// Revoke an API key

@@ -1,42 +1,34 @@
 //! Apps: what is built from which source.
 
 use poem_openapi::{
-    Enum, Object, OpenApi,
+    Object, OpenApi,
     param::{Path, Query},
     payload::Json,
-    types::MaybeUndefined,
 };
 use shared::{
-    domain::{AppId, ClientId, DeployKeyId, GitRef, GitUrl, GitUrlPolicy, HealthPath, RelPath, Slug},
+    domain::{AppId, BuildId, ClientId, DeployKeyId, GitRef, GitUrl, GitUrlPolicy, HealthPath, RelPath, Slug},
+    queue::cancel,
     store::{
-        DbError, Tx,
+        Tx, app_env,
         apps::{self, App, AppSettings, DockerfileMode},
-        deploy_keys,
+        builds, deploy_keys,
     },
 };
 
-use super::Gone;
+use super::{Gone, names::slug_taken};
 use crate::{
     app::Here,
     auth::{Admin, Reader},
     idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
+    patch::{Change, Clear},
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
+    words::Word,
 };
 
 pub struct Apps;
-
-/// Where the Dockerfile comes from.
-#[derive(Clone, Copy, Enum)]
-#[oai(rename = "DockerfileMode", rename_all = "snake_case")]
-enum Mode {
-    /// The repository's own when it has one, else a generated one.
-    Auto,
-    /// Always a generated one.
-    Generate,
-}
 
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
@@ -51,7 +43,7 @@ struct NewApp {
     /// The repository's Dockerfile, relative to the base directory.
     dockerfile_path: Option<Typed<RelPath>>,
     /// `auto` when absent.
-    dockerfile_mode: Option<Mode>,
+    dockerfile_mode: Option<Word<DockerfileMode>>,
     /// Whether submodules are fetched; not when absent.
     submodules: Option<bool>,
     /// The port the app listens on; the build finds it out when absent.
@@ -62,27 +54,28 @@ struct NewApp {
     deploy_key_id: Option<Typed<DeployKeyId>>,
 }
 
-/// What is absent stays; `null` removes.
+/// What is absent stays; `null` removes what an app can be without.
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct AppChanges {
-    slug: Option<Typed<Slug>>,
-    git_url: Option<String>,
-    git_branch: Option<Typed<GitRef>>,
-    base_directory: Option<Typed<RelPath>>,
-    dockerfile_path: MaybeUndefined<Typed<RelPath>>,
-    dockerfile_mode: Option<Mode>,
-    submodules: Option<bool>,
-    port: MaybeUndefined<u16>,
-    health_path: MaybeUndefined<Typed<HealthPath>>,
-    deploy_key_id: MaybeUndefined<Typed<DeployKeyId>>,
+    slug: Change<Typed<Slug>>,
+    git_url: Change<String>,
+    git_branch: Change<Typed<GitRef>>,
+    base_directory: Change<Typed<RelPath>>,
+    dockerfile_path: Clear<Typed<RelPath>>,
+    dockerfile_mode: Change<Word<DockerfileMode>>,
+    submodules: Change<bool>,
+    #[oai(validator(minimum(value = "1")))]
+    port: Clear<u16>,
+    health_path: Clear<Typed<HealthPath>>,
+    deploy_key_id: Clear<Typed<DeployKeyId>>,
 }
 
 /// The image of the latest successful build.
 #[derive(Object)]
 #[oai(rename = "Image")]
 struct ImageView {
-    build_id: String,
+    build_id: Typed<BuildId>,
     tag: String,
     digest: String,
 }
@@ -91,56 +84,44 @@ struct ImageView {
 #[derive(Object)]
 #[oai(rename = "App")]
 struct AppView {
-    id: String,
+    id: Typed<AppId>,
     slug: String,
     git_url: String,
     git_branch: String,
     base_directory: String,
     #[oai(skip_serializing_if_is_none)]
     dockerfile_path: Option<String>,
-    dockerfile_mode: Mode,
+    dockerfile_mode: Word<DockerfileMode>,
     submodules: bool,
     #[oai(skip_serializing_if_is_none)]
     port: Option<u16>,
     #[oai(skip_serializing_if_is_none)]
     health_path: Option<String>,
     #[oai(skip_serializing_if_is_none)]
-    deploy_key_id: Option<String>,
+    deploy_key_id: Option<Typed<DeployKeyId>>,
     #[oai(skip_serializing_if_is_none)]
     current_image: Option<ImageView>,
-    created_at: String,
-    updated_at: String,
-}
-
-impl From<Mode> for DockerfileMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Auto => Self::Auto,
-            Mode::Generate => Self::Generate,
-        }
-    }
+    created_at: Moment,
+    updated_at: Moment,
 }
 
 fn view(app: App) -> AppView {
     let s = app.settings;
     AppView {
-        id: app.id.to_string(),
+        id: Typed(app.id),
         slug: s.slug.to_string(),
         git_url: s.git_url.to_string(),
         git_branch: s.git_branch.to_string(),
         base_directory: s.base_directory.to_string(),
         dockerfile_path: s.dockerfile_path.map(|path| path.to_string()),
-        dockerfile_mode: match s.dockerfile_mode {
-            DockerfileMode::Auto => Mode::Auto,
-            DockerfileMode::Generate => Mode::Generate,
-        },
+        dockerfile_mode: Word(s.dockerfile_mode),
         submodules: s.submodules,
         port: s.port,
         health_path: s.health_path.map(|path| path.to_string()),
-        deploy_key_id: s.deploy_key.map(|id| id.to_string()),
-        current_image: app.current.map(|i| ImageView { build_id: i.build.to_string(), tag: i.tag, digest: i.digest }),
-        created_at: timestamp(app.created_at),
-        updated_at: timestamp(app.updated_at),
+        deploy_key_id: s.deploy_key.map(Typed),
+        current_image: app.current.map(|i| ImageView { build_id: Typed(i.build), tag: i.tag, digest: i.digest }),
+        created_at: Moment(app.created_at),
+        updated_at: Moment(app.updated_at),
     }
 }
 
@@ -164,7 +145,7 @@ impl Apps {
         };
         check_deploy_key(&mut once.tx, caller.client, settings.deploy_key).await?;
         let (id, now) = (AppId::new(), app.db.now_ms());
-        apps::insert(&mut once.tx, now, caller.client, id, &settings).await.map_err(slug_taken)?;
+        apps::insert(&mut once.tx, now, caller.client, id, &settings).await.map_err(slug_taken("an app"))?;
         let made = App { id, client: caller.client, settings, current: None, created_at: now, updated_at: now };
         once.finish(&app, format!("/v1/apps/{id}"), view(made)).await
     }
@@ -178,10 +159,10 @@ impl Apps {
         caller: Reader,
         app: Here,
         cursor: Query<Option<Typed<AppId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<AppView>>, Problem> {
-        let rows = apps::list(&app.db, caller.client, cursor.0.map(|c| c.0), rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |app| app.id.to_string(), view)))
+        let rows = apps::list(&app.db, caller.client, cursor.0.map(|c| c.0), limit.rows()).await?;
+        Ok(Json(limit.page(rows, |app| app.id.to_string(), view)))
     }
 
     /// Show an app
@@ -209,7 +190,7 @@ impl Apps {
         let found = apps::get(&mut tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
         let settings = changed(found.settings, body.0, app.config.git_policy())?;
         check_deploy_key(&mut tx, caller.client, settings.deploy_key).await?;
-        apps::update(&mut tx, app.db.now_ms(), caller.client, id, &settings).await.map_err(slug_taken)?;
+        apps::update(&mut tx, app.db.now_ms(), caller.client, id, &settings).await.map_err(slug_taken("an app"))?;
         let now = apps::get(&mut tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
         tx.commit().await?;
         Ok(Json(view(now)))
@@ -217,13 +198,21 @@ impl Apps {
 
     /// Delete an app
     ///
-    /// Its deployments have to be deleted before. Needs scope `admin`.
+    /// Its deployments have to be deleted before. Its variables are forgotten and its builds cancelled.
+    /// Needs scope `admin`.
     #[oai(path = "/apps/:app_id", method = "delete", operation_id = "delete_app")]
     async fn delete(&self, caller: Admin, app: Here, app_id: Path<Typed<AppId>>) -> Result<Gone, Problem> {
+        let (client, id) = (caller.client, app_id.0.0);
         let mut tx = app.db.begin().await?;
-        apps::get(&mut tx, caller.client, app_id.0.0).await?.ok_or_else(|| Problem::not_found("app"))?;
-        if !apps::delete(&mut tx, app.db.now_ms(), caller.client, app_id.0.0).await? {
+        if !apps::lock(&mut tx, client, id).await? {
+            return Err(Problem::not_found("app"));
+        }
+        if !apps::delete(&mut tx, app.db.now_ms(), client, id).await? {
             return Err(Problem::conflict("app_in_use", "Delete the app's deployments first."));
+        }
+        app_env::delete_all(&mut tx, client, id).await?;
+        for job in builds::active_jobs(&mut tx, client, id).await? {
+            cancel(&mut tx, &app.db, job).await?;
         }
         tx.commit().await?;
         Ok(Gone::Gone)
@@ -240,7 +229,7 @@ fn new_settings(new: NewApp, policy: GitUrlPolicy) -> Result<AppSettings, Proble
         },
         base_directory: new.base_directory.map_or_else(RelPath::root, |path| path.0),
         dockerfile_path: new.dockerfile_path.map(|path| path.0),
-        dockerfile_mode: new.dockerfile_mode.unwrap_or(Mode::Auto).into(),
+        dockerfile_mode: new.dockerfile_mode.map_or(DockerfileMode::Auto, |mode| mode.0),
         submodules: new.submodules.unwrap_or(false),
         port: new.port,
         health_path: new.health_path.map(|path| path.0),
@@ -249,33 +238,21 @@ fn new_settings(new: NewApp, policy: GitUrlPolicy) -> Result<AppSettings, Proble
 }
 
 fn changed(old: AppSettings, new: AppChanges, policy: GitUrlPolicy) -> Result<AppSettings, Problem> {
-    let port = keep_or(old.port, new.port);
-    if port == Some(0) {
-        return Err(Problem::invalid("invalid_body", "A port is a number from 1 to 65535."));
-    }
     Ok(AppSettings {
-        slug: new.slug.map_or(old.slug, |slug| slug.0),
-        git_url: match new.git_url {
+        slug: new.slug.or(Typed(old.slug)).0,
+        git_url: match new.git_url.given() {
             Some(url) => git_url(&url, policy)?,
             None => old.git_url,
         },
-        git_branch: new.git_branch.map_or(old.git_branch, |branch| branch.0),
-        base_directory: new.base_directory.map_or(old.base_directory, |path| path.0),
-        dockerfile_path: keep_or(old.dockerfile_path.map(Typed), new.dockerfile_path).map(|path| path.0),
-        dockerfile_mode: new.dockerfile_mode.map_or(old.dockerfile_mode, DockerfileMode::from),
-        submodules: new.submodules.unwrap_or(old.submodules),
-        port,
-        health_path: keep_or(old.health_path.map(Typed), new.health_path).map(|path| path.0),
-        deploy_key: keep_or(old.deploy_key.map(Typed), new.deploy_key_id).map(|id| id.0),
+        git_branch: new.git_branch.or(Typed(old.git_branch)).0,
+        base_directory: new.base_directory.or(Typed(old.base_directory)).0,
+        dockerfile_path: new.dockerfile_path.or(old.dockerfile_path.map(Typed)).map(|path| path.0),
+        dockerfile_mode: new.dockerfile_mode.or(Word(old.dockerfile_mode)).0,
+        submodules: new.submodules.or(old.submodules),
+        port: new.port.or(old.port),
+        health_path: new.health_path.or(old.health_path.map(Typed)).map(|path| path.0),
+        deploy_key: new.deploy_key_id.or(old.deploy_key.map(Typed)).map(|id| id.0),
     })
-}
-
-fn keep_or<T>(old: Option<T>, new: MaybeUndefined<T>) -> Option<T> {
-    match new {
-        MaybeUndefined::Undefined => old,
-        MaybeUndefined::Null => None,
-        MaybeUndefined::Value(value) => Some(value),
-    }
 }
 
 fn git_url(text: &str, policy: GitUrlPolicy) -> Result<GitUrl, Problem> {
@@ -289,11 +266,4 @@ fn git_url(text: &str, policy: GitUrlPolicy) -> Result<GitUrl, Problem> {
 async fn check_deploy_key(tx: &mut Tx, client: ClientId, id: Option<DeployKeyId>) -> Result<(), Problem> {
     let Some(id) = id else { return Ok(()) };
     deploy_keys::get(tx, client, id).await?.map(|_| ()).ok_or_else(|| Problem::not_found("deploy key"))
-}
-
-fn slug_taken(error: DbError) -> Problem {
-    match error.is_unique_violation() {
-        true => Problem::conflict("slug_taken", "You have an app with this slug."),
-        false => error.into(),
-    }
 }

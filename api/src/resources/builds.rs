@@ -17,12 +17,14 @@ use shared::{
 use crate::{
     app::Here,
     auth::{Builder, Reader},
+    body::OptionalJson,
     idempotency::{Accepted, Answer, Begun, Idempotency, begin},
     logs::{LogStream, Source, follow, text},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
+    words::Word,
 };
 
 pub struct Builds;
@@ -40,19 +42,19 @@ struct NewBuildRequest {
 #[derive(Object)]
 #[oai(rename = "Build")]
 struct BuildView {
-    id: String,
-    app_id: String,
-    status: String,
+    id: Typed<BuildId>,
+    app_id: Typed<AppId>,
+    status: Word<BuildStatus>,
     /// The branch, tag or commit that was asked for.
     #[oai(rename = "ref")]
     git_ref: String,
     #[oai(skip_serializing_if_is_none)]
     commit: Option<String>,
-    requested_at: String,
+    requested_at: Moment,
     #[oai(skip_serializing_if_is_none)]
-    started_at: Option<String>,
+    started_at: Option<Moment>,
     #[oai(skip_serializing_if_is_none)]
-    finished_at: Option<String>,
+    finished_at: Option<Moment>,
     #[oai(skip_serializing_if_is_none)]
     image_repository: Option<String>,
     #[oai(skip_serializing_if_is_none)]
@@ -62,7 +64,7 @@ struct BuildView {
     /// What the source was found to be.
     #[oai(skip_serializing_if_is_none)]
     stack: Option<String>,
-    /// The Dockerfile that is built.
+    /// The Dockerfile that is built. Only when one build is shown.
     #[oai(skip_serializing_if_is_none)]
     dockerfile: Option<String>,
     #[oai(skip_serializing_if_is_none)]
@@ -79,14 +81,14 @@ struct BuildView {
 
 fn view(build: Build) -> BuildView {
     BuildView {
-        id: build.id.to_string(),
-        app_id: build.app.to_string(),
-        status: build.status.to_string(),
+        id: Typed(build.id),
+        app_id: Typed(build.app),
+        status: Word(build.status),
         git_ref: build.git_ref,
         commit: build.commit_sha,
-        requested_at: timestamp(build.requested_at),
-        started_at: build.started_at.map(timestamp),
-        finished_at: build.finished_at.map(timestamp),
+        requested_at: Moment(build.requested_at),
+        started_at: build.started_at.map(Moment),
+        finished_at: build.finished_at.map(Moment),
         image_repository: build.image_repository,
         image_tag: build.image_tag,
         image_digest: build.image_digest,
@@ -97,6 +99,10 @@ fn view(build: Build) -> BuildView {
         error_message: build.error_message,
         already_active: None,
     }
+}
+
+fn location(id: BuildId) -> String {
+    format!("/v1/builds/{id}")
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Builds")]
@@ -112,13 +118,14 @@ impl Builds {
         app: Here,
         app_id: Path<Typed<AppId>>,
         #[oai(name = "Idempotency-Key")] once: Idempotency,
-        body: Json<NewBuildRequest>,
+        body: OptionalJson<NewBuildRequest>,
     ) -> Result<Accepted<BuildView>, Problem> {
         let mut once = match begin(&app, caller.client, once).await? {
             Begun::Replay(answer) => return Ok(answer),
             Begun::New(once) => once,
         };
         let (client, id) = (caller.client, app_id.0.0);
+        apps::lock(&mut once.tx, client, id).await?;
         let found = apps::get(&mut once.tx, client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
         let commit = body.0.commit.map(|c| c.0.to_string());
         let branch = body.0.git_ref.map_or(found.settings.git_branch, |r| r.0).to_string();
@@ -131,7 +138,7 @@ impl Builds {
             builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
         }
         let build = builds::find_by_job(&mut once.tx, client, enqueued.id()).await?.ok_or_else(Problem::internal)?;
-        let location = format!("/v1/builds/{}", build.id);
+        let location = location(build.id);
         let active = matches!(enqueued, Enqueued::Active(_));
         once.finish(&app, location, BuildView { already_active: Some(active), ..view(build) }).await
     }
@@ -139,19 +146,36 @@ impl Builds {
     /// List an app's builds
     ///
     /// Needs scope `read`.
-    #[oai(path = "/apps/:app_id/builds", method = "get", operation_id = "list_builds")]
-    async fn list(
+    #[oai(path = "/apps/:app_id/builds", method = "get", operation_id = "list_app_builds")]
+    async fn list_of_app(
         &self,
         caller: Reader,
         app: Here,
         app_id: Path<Typed<AppId>>,
         cursor: Query<Option<Typed<BuildId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<BuildView>>, Problem> {
         let id = app_id.0.0;
         apps::get(&app.db, caller.client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
-        let rows = builds::list(&app.db, caller.client, id, cursor.0.map(|c| c.0), rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |build| build.id.to_string(), view)))
+        let rows = builds::list(&app.db, caller.client, Some(id), cursor.0.map(|c| c.0), limit.rows()).await?;
+        Ok(Json(limit.page(rows, |build| build.id.to_string(), view)))
+    }
+
+    /// List builds
+    ///
+    /// Of one app when it is given. Needs scope `read`.
+    #[oai(path = "/builds", method = "get", operation_id = "list_builds")]
+    async fn list(
+        &self,
+        caller: Reader,
+        app: Here,
+        app_id: Query<Option<Typed<AppId>>>,
+        cursor: Query<Option<Typed<BuildId>>>,
+        limit: Query<Limit>,
+    ) -> Result<Json<Page<BuildView>>, Problem> {
+        let (of, before) = (app_id.0.map(|id| id.0), cursor.0.map(|c| c.0));
+        let rows = builds::list(&app.db, caller.client, of, before, limit.rows()).await?;
+        Ok(Json(limit.page(rows, |build| build.id.to_string(), view)))
     }
 
     /// Show a build
@@ -181,7 +205,7 @@ impl Builds {
         if cancelled == Cancel::TooLate && matches!(build.status, BuildStatus::Success | BuildStatus::Failed) {
             return Err(Problem::conflict("already_finished", "The build is over."));
         }
-        Ok(Answer::plain(view(build)))
+        Ok(Answer::plain(location(build.id), view(build)))
     }
 
     /// Read a build's log

@@ -7,21 +7,22 @@ use poem_openapi::{
 };
 use shared::{
     domain::{CustomerId, Slug},
-    store::{
-        DbError,
-        customers::{self, Customer},
-    },
+    store::customers::{self, Customer},
 };
 
-use super::{Gone, names::display_name};
+use super::{
+    Gone,
+    names::{display_name, slug_taken},
+};
 use crate::{
     app::Here,
     auth::{Deployer, Reader},
     idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
+    patch::Change,
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
 };
 
 pub struct Customers;
@@ -37,26 +38,26 @@ struct NewCustomer {
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct CustomerChanges {
-    slug: Option<Typed<Slug>>,
-    name: Option<String>,
+    slug: Change<Typed<Slug>>,
+    name: Change<String>,
 }
 
 /// A customer.
 #[derive(Object)]
 #[oai(rename = "Customer")]
 struct CustomerView {
-    id: String,
+    id: Typed<CustomerId>,
     slug: String,
     name: String,
-    created_at: String,
+    created_at: Moment,
 }
 
 fn view(customer: Customer) -> CustomerView {
     CustomerView {
-        id: customer.id.to_string(),
+        id: Typed(customer.id),
         slug: customer.slug.to_string(),
         name: customer.name,
-        created_at: timestamp(customer.created_at),
+        created_at: Moment(customer.created_at),
     }
 }
 
@@ -84,7 +85,7 @@ impl Customers {
             Begun::Replay(answer) => return Ok(answer),
             Begun::New(once) => once,
         };
-        customers::insert(&mut once.tx, &customer).await.map_err(slug_taken)?;
+        customers::insert(&mut once.tx, &customer).await.map_err(slug_taken("a customer"))?;
         once.finish(&app, format!("/v1/customers/{}", customer.id), view(customer)).await
     }
 
@@ -97,10 +98,10 @@ impl Customers {
         caller: Reader,
         app: Here,
         cursor: Query<Option<Typed<CustomerId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<CustomerView>>, Problem> {
-        let rows = customers::list(&app.db, caller.client, cursor.0.map(|c| c.0), rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |customer| customer.id.to_string(), view)))
+        let rows = customers::list(&app.db, caller.client, cursor.0.map(|c| c.0), limit.rows()).await?;
+        Ok(Json(limit.page(rows, |customer| customer.id.to_string(), view)))
     }
 
     /// Show a customer
@@ -132,13 +133,15 @@ impl Customers {
         let mut tx = app.db.begin().await?;
         let mut customer =
             customers::get(&mut tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("customer"))?;
-        if let Some(Typed(slug)) = body.0.slug {
+        if let Some(Typed(slug)) = body.0.slug.given() {
             customer.slug = slug;
         }
-        if let Some(name) = body.0.name {
+        if let Some(name) = body.0.name.given() {
             customer.name = display_name(&name)?;
         }
-        customers::update(&mut tx, caller.client, id, &customer.slug, &customer.name).await.map_err(slug_taken)?;
+        customers::update(&mut tx, caller.client, id, &customer.slug, &customer.name)
+            .await
+            .map_err(slug_taken("a customer"))?;
         tx.commit().await?;
         Ok(Json(view(customer)))
     }
@@ -150,18 +153,13 @@ impl Customers {
     async fn delete(&self, caller: Deployer, app: Here, customer_id: Path<Typed<CustomerId>>) -> Result<Gone, Problem> {
         let id = customer_id.0.0;
         let mut tx = app.db.begin().await?;
-        customers::get(&mut tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("customer"))?;
+        if !customers::lock(&mut tx, caller.client, id).await? {
+            return Err(Problem::not_found("customer"));
+        }
         if !customers::delete(&mut tx, app.db.now_ms(), caller.client, id).await? {
             return Err(Problem::conflict("customer_in_use", "Delete the customer's servers first."));
         }
         tx.commit().await?;
         Ok(Gone::Gone)
-    }
-}
-
-fn slug_taken(error: DbError) -> Problem {
-    match error.is_unique_violation() {
-        true => Problem::conflict("slug_taken", "You have a customer with this slug."),
-        false => error.into(),
     }
 }

@@ -19,9 +19,9 @@ use crate::{
     auth::{Admin, Reader},
     idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
 };
 
 pub struct DeployKeys;
@@ -36,20 +36,15 @@ struct NewDeployKey {
 #[derive(Object)]
 #[oai(rename = "DeployKey")]
 struct DeployKeyView {
-    id: String,
+    id: Typed<DeployKeyId>,
     name: String,
     /// One line for the forge.
     public_key: String,
-    created_at: String,
+    created_at: Moment,
 }
 
 fn view(key: DeployKey) -> DeployKeyView {
-    DeployKeyView {
-        id: key.id.to_string(),
-        name: key.name,
-        public_key: key.public_key,
-        created_at: timestamp(key.created_at),
-    }
+    DeployKeyView { id: Typed(key.id), name: key.name, public_key: key.public_key, created_at: Moment(key.created_at) }
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Sources")]
@@ -95,10 +90,10 @@ impl DeployKeys {
         caller: Reader,
         app: Here,
         cursor: Query<Option<Typed<DeployKeyId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<DeployKeyView>>, Problem> {
-        let rows = deploy_keys::list(&app.db, caller.client, cursor.0.map(|c| c.0), rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |key| key.id.to_string(), view)))
+        let rows = deploy_keys::list(&app.db, caller.client, cursor.0.map(|c| c.0), limit.rows()).await?;
+        Ok(Json(limit.page(rows, |key| key.id.to_string(), view)))
     }
 
     /// Show a deploy key

@@ -6,23 +6,25 @@ use poem_openapi::{
     payload::{Json, PlainText},
 };
 use shared::{
-    domain::{AppId, CustomerId, DeploymentId, ServerId},
-    queue::{Cancel, JobKind, NewJob, cancel, enqueue},
+    domain::{AppId, BuildId, CustomerId, DeploymentId, ServerId, status::DeploymentStatus},
+    queue::{Cancel, JobKind, cancel},
     store::{
-        Tx,
-        deployments::{self, Deployment, Filter},
+        Asked,
+        deployments::{self, Deployment, Desired, Filter},
     },
 };
 
+use super::work;
 use crate::{
-    app::{App, Here},
-    auth::{Caller, Deployer, Reader},
+    app::Here,
+    auth::{Deployer, Reader},
     idempotency::{Accepted, Answer},
     logs::{LogStream, Source, follow, text},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
+    words::Word,
 };
 
 pub struct Deployments;
@@ -31,17 +33,16 @@ pub struct Deployments;
 #[derive(Object)]
 #[oai(rename = "Deployment")]
 pub struct DeploymentView {
-    id: String,
-    app_id: String,
-    customer_id: String,
-    server_id: String,
+    id: Typed<DeploymentId>,
+    app_id: Typed<AppId>,
+    customer_id: Typed<CustomerId>,
+    server_id: Typed<ServerId>,
     #[oai(skip_serializing_if_is_none)]
-    build_id: Option<String>,
+    build_id: Option<Typed<BuildId>>,
     /// Counts the releases of the app on the server.
     sequence: i64,
-    status: String,
-    /// What it is meant to be: `live`, `stopped` or `deleted`.
-    desired: String,
+    status: Word<DeploymentStatus>,
+    desired: Word<Desired>,
     domain: String,
     /// Where it answers once it is live.
     url: String,
@@ -51,31 +52,31 @@ pub struct DeploymentView {
     image_digest: String,
     port: i64,
     health_path: String,
-    /// The compose file in use.
+    /// The compose file in use. Only when one deployment is shown.
     #[oai(skip_serializing_if_is_none)]
     compose: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     vps_ip: Option<String>,
     #[oai(skip_serializing_if_is_none)]
-    deployed_at: Option<String>,
+    deployed_at: Option<Moment>,
     #[oai(skip_serializing_if_is_none)]
     error_code: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     error_message: Option<String>,
-    created_at: String,
-    updated_at: String,
+    created_at: Moment,
+    updated_at: Moment,
 }
 
 pub fn view(d: Deployment) -> DeploymentView {
     DeploymentView {
-        id: d.id.to_string(),
-        app_id: d.app.to_string(),
-        customer_id: d.customer.to_string(),
-        server_id: d.server.to_string(),
-        build_id: d.build.map(|id| id.to_string()),
+        id: Typed(d.id),
+        app_id: Typed(d.app),
+        customer_id: Typed(d.customer),
+        server_id: Typed(d.server),
+        build_id: d.build.map(Typed),
         sequence: d.sequence,
-        status: d.status.to_string(),
-        desired: d.desired.as_str().into(),
+        status: Word(d.status),
+        desired: Word(d.desired),
         url: format!("https://{}", d.traefik_domain),
         domain: d.traefik_domain,
         image_repository: d.image_repository,
@@ -85,12 +86,16 @@ pub fn view(d: Deployment) -> DeploymentView {
         health_path: d.health_path,
         compose: d.compose,
         vps_ip: d.vps_ip,
-        deployed_at: d.deployed_at.map(timestamp),
+        deployed_at: d.deployed_at.map(Moment),
         error_code: d.error_code,
         error_message: d.error_message,
-        created_at: timestamp(d.created_at),
-        updated_at: timestamp(d.updated_at),
+        created_at: Moment(d.created_at),
+        updated_at: Moment(d.updated_at),
     }
+}
+
+pub fn location(id: DeploymentId) -> String {
+    format!("/v1/deployments/{id}")
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Deployments")]
@@ -108,7 +113,7 @@ impl Deployments {
         customer_id: Query<Option<Typed<CustomerId>>>,
         server_id: Query<Option<Typed<ServerId>>>,
         cursor: Query<Option<Typed<DeploymentId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<DeploymentView>>, Problem> {
         let filter = Filter {
             app: app_id.0.map(|id| id.0),
@@ -116,8 +121,8 @@ impl Deployments {
             server: server_id.0.map(|id| id.0),
         };
         let before = cursor.0.map(|c| c.0);
-        let rows = deployments::list(&app.db, caller.client, filter, before, rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |d| d.id.to_string(), view)))
+        let rows = deployments::list(&app.db, caller.client, filter, before, limit.rows()).await?;
+        Ok(Json(limit.page(rows, |d| d.id.to_string(), view)))
     }
 
     /// Show a deployment
@@ -147,20 +152,20 @@ impl Deployments {
         let mut tx = app.db.begin().await?;
         let found = deployments::get(&mut tx, caller.client, deployment_id.0.0).await?.ok_or_else(missing)?;
         let cancelled = match (found.desired, found.job) {
-            (deployments::Desired::Live, Some(job)) => cancel(&mut tx, &app.db, job).await?,
+            (Desired::Live, Some(job)) => cancel(&mut tx, &app.db, job).await?,
             _ => Cancel::TooLate,
         };
         tx.commit().await?;
-        let again = found.status == shared::domain::status::DeploymentStatus::Cancelled;
+        let again = found.status == DeploymentStatus::Cancelled;
         if cancelled == Cancel::TooLate && !again {
             return Err(Problem::conflict("already_finished", "The deployment is over. Stop or delete it instead."));
         }
-        Ok(Answer::plain(view(found)))
+        Ok(Answer::plain(location(found.id), view(found)))
     }
 
     /// Stop a live deployment
     ///
-    /// Needs scope `deploy`.
+    /// When that failed, it can be asked for again. Needs scope `deploy`.
     #[oai(path = "/deployments/:deployment_id/stop", method = "post", operation_id = "stop_deployment")]
     async fn stop(
         &self,
@@ -171,20 +176,22 @@ impl Deployments {
         let id = deployment_id.0.0;
         let mut tx = app.db.begin().await?;
         let found = deployments::get(&mut tx, caller.client, id).await?.ok_or_else(missing)?;
-        if found.desired == deployments::Desired::Stopped {
-            return Ok(Answer::plain(view(found)));
-        }
-        if !deployments::request_stop(&mut tx, &app.db, caller.client, id).await? {
+        let asked = deployments::request_stop(&mut tx, &app.db, caller.client, id).await?;
+        if asked == Asked::Idle && found.desired != Desired::Stopped {
             return Err(Problem::conflict("not_live", "Only a live deployment can be stopped."));
         }
-        let stopping = work_on(&app, &mut tx, &caller, &found).await?;
+        if !work::is_needed(&mut tx, asked, JobKind::Deploy, id).await? {
+            return Ok(Answer::plain(location(found.id), view(found)));
+        }
+        let stopping = work::on_deployment(&app, &mut tx, &found).await?;
         tx.commit().await?;
-        Ok(Answer::plain(view(stopping)))
+        Ok(Answer::plain(location(stopping.id), view(stopping)))
     }
 
     /// Delete a deployment
     ///
-    /// Removes its containers, volumes and images from the server. Needs scope `deploy`.
+    /// Removes its containers, volumes and images from the server. When that failed, it can be asked for again.
+    /// Needs scope `deploy`.
     #[oai(path = "/deployments/:deployment_id", method = "delete", operation_id = "delete_deployment")]
     async fn delete(
         &self,
@@ -195,15 +202,16 @@ impl Deployments {
         let id = deployment_id.0.0;
         let mut tx = app.db.begin().await?;
         let found = deployments::get(&mut tx, caller.client, id).await?.ok_or_else(missing)?;
-        if !deployments::request_delete(&mut tx, &app.db, caller.client, id).await? {
-            return Ok(Answer::plain(view(found)));
+        let asked = deployments::request_delete(&mut tx, &app.db, caller.client, id).await?;
+        if !work::is_needed(&mut tx, asked, JobKind::Deploy, id).await? {
+            return Ok(Answer::plain(location(found.id), view(found)));
         }
         if let Some(job) = found.job {
             cancel(&mut tx, &app.db, job).await?;
         }
-        let deleting = work_on(&app, &mut tx, &caller, &found).await?;
+        let deleting = work::on_deployment(&app, &mut tx, &found).await?;
         tx.commit().await?;
-        Ok(Answer::plain(view(deleting)))
+        Ok(Answer::plain(location(deleting.id), view(deleting)))
     }
 
     /// Read a deployment's log
@@ -237,15 +245,4 @@ impl Deployments {
 
 fn missing() -> Problem {
     Problem::not_found("deployment")
-}
-
-/// Puts a job for the deployment into the queue and shows what is stored then. Jobs of one app on one server never run
-/// at the same time.
-pub async fn work_on(app: &App, tx: &mut Tx, caller: &Caller, on: &Deployment) -> Result<Deployment, Problem> {
-    // Not the key of the server's own jobs: a deployment waits for its server, which must then be able to get ready.
-    let exclusive_key = Some(format!("deploy:{}:{}", on.server, on.app));
-    let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Deploy, on.id, caller.client) };
-    let job = enqueue(tx, &app.db, &job).await?.id();
-    deployments::set_job(tx, caller.client, on.id, job).await?;
-    deployments::get(tx, caller.client, on.id).await?.ok_or_else(Problem::internal)
 }

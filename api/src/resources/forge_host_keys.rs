@@ -17,9 +17,9 @@ use crate::{
     auth::{Admin, Reader},
     idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
 };
 
 pub struct ForgeHostKeys;
@@ -39,20 +39,20 @@ struct NewForgeHostKey {
 #[derive(Object)]
 #[oai(rename = "ForgeHostKey")]
 struct ForgeHostKeyView {
-    id: String,
+    id: Uuid,
     host: String,
     port: i64,
     public_key: String,
-    created_at: String,
+    created_at: Moment,
 }
 
 fn view(key: ForgeHostKey) -> ForgeHostKeyView {
     ForgeHostKeyView {
-        id: key.id.to_string(),
+        id: key.id,
         host: key.host.to_string(),
         port: key.port,
         public_key: key.public_key,
-        created_at: timestamp(key.created_at),
+        created_at: Moment(key.created_at),
     }
 }
 
@@ -85,7 +85,7 @@ impl ForgeHostKeys {
             true => Problem::conflict("host_key_known", "This key is trusted already."),
             false => e.into(),
         })?;
-        once.finish(&app, None, view(key)).await
+        once.finish(&app, format!("/v1/forge-host-keys/{}", key.id), view(key)).await
     }
 
     /// List trusted host keys
@@ -97,19 +97,33 @@ impl ForgeHostKeys {
         caller: Reader,
         app: Here,
         cursor: Query<Option<Uuid>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<ForgeHostKeyView>>, Problem> {
-        let rows = forge_host_keys::list(&app.db, caller.client, cursor.0, rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |key| key.id.to_string(), view)))
+        let rows = forge_host_keys::list(&app.db, caller.client, cursor.0, limit.rows()).await?;
+        Ok(Json(limit.page(rows, |key| key.id.to_string(), view)))
+    }
+
+    /// Show a trusted host key
+    ///
+    /// Needs scope `read`.
+    #[oai(path = "/forge-host-keys/:forge_host_key_id", method = "get", operation_id = "get_forge_host_key")]
+    async fn get(
+        &self,
+        caller: Reader,
+        app: Here,
+        forge_host_key_id: Path<Uuid>,
+    ) -> Result<Json<ForgeHostKeyView>, Problem> {
+        let found = forge_host_keys::get(&app.db, caller.client, forge_host_key_id.0).await?;
+        Ok(Json(view(found.ok_or_else(|| Problem::not_found("host key"))?)))
     }
 
     /// Stop trusting a host key
     ///
     /// Needs scope `admin`.
-    #[oai(path = "/forge-host-keys/:host_key_id", method = "delete", operation_id = "delete_forge_host_key")]
-    async fn delete(&self, caller: Admin, app: Here, host_key_id: Path<Uuid>) -> Result<Gone, Problem> {
+    #[oai(path = "/forge-host-keys/:forge_host_key_id", method = "delete", operation_id = "delete_forge_host_key")]
+    async fn delete(&self, caller: Admin, app: Here, forge_host_key_id: Path<Uuid>) -> Result<Gone, Problem> {
         let mut tx = app.db.begin().await?;
-        let removed = forge_host_keys::delete(&mut tx, caller.client, host_key_id.0).await?;
+        let removed = forge_host_keys::delete(&mut tx, caller.client, forge_host_key_id.0).await?;
         tx.commit().await?;
         if removed { Ok(Gone::Gone) } else { Err(Problem::not_found("host key")) }
     }

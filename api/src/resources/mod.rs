@@ -14,9 +14,11 @@ pub mod forge_host_keys;
 mod names;
 pub mod operators;
 pub mod releases;
+mod replay;
 pub mod servers;
 pub mod sessions;
 pub mod status;
+mod work;
 
 /// It is gone.
 #[derive(poem_openapi::ApiResponse)]

@@ -2,6 +2,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as B64};
 
+use shared::store::DbError;
+
 use crate::problem::Problem;
 
 const KEY_TYPES: [&str; 5] =
@@ -14,6 +16,14 @@ pub fn display_name(text: &str) -> Result<String, Problem> {
         return Err(Problem::invalid("invalid_body", "A name has 1 to 100 characters on one line."));
     }
     Ok(text.to_owned())
+}
+
+/// What is answered to a slug that `what` of the client has already.
+pub fn slug_taken(what: &'static str) -> impl Fn(DbError) -> Problem {
+    move |error| match error.is_unique_violation() {
+        true => Problem::conflict("slug_taken", format!("You have {what} with this slug.")),
+        false => error.into(),
+    }
 }
 
 /// One line of OpenSSH, without its comment: a known type, and a body that says the same type.

@@ -1,43 +1,37 @@
 //! For those who run the installation: queues, jobs, dead letters and their replay.
 
 use poem_openapi::{
-    Enum, Object, OpenApi,
+    Object, OpenApi,
     param::{Path, Query},
     payload::Json,
 };
 use shared::{
-    domain::JobId,
-    queue::{self, JobKind, JobRow},
+    domain::{ClientId, JobId},
+    queue::{self, JobKind, JobRow, JobState},
     store::jobs,
 };
 
+use uuid::Uuid;
+
+use super::replay::replay;
 use crate::{
-    app::Here,
+    app::{App, Here},
     auth::Operator,
+    idempotency::{Accepted, Answer},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
+    patch::Change,
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
+    words::Word,
 };
 
 pub struct Operators;
 
-#[derive(Clone, Copy, Enum)]
-#[oai(rename = "JobState", rename_all = "snake_case")]
-enum State {
-    Queued,
-    Running,
-    Succeeded,
-    Failed,
-    Cancelled,
-    /// Failed too often: a dead letter.
-    Dead,
-}
-
 /// How many jobs of a queue are in a state.
 #[derive(Object)]
 struct StateCount {
-    state: String,
+    state: Word<JobState>,
     jobs: i64,
 }
 
@@ -45,7 +39,7 @@ struct StateCount {
 #[derive(Object)]
 #[oai(rename = "Queue")]
 struct QueueView {
-    kind: String,
+    kind: Word<JobKind>,
     /// How many jobs of one client may run at the same time.
     max_running_per_client: i64,
     /// No job is begun.
@@ -53,18 +47,13 @@ struct QueueView {
     counts: Vec<StateCount>,
 }
 
-#[derive(Object)]
-struct QueueList {
-    items: Vec<QueueView>,
-}
-
 /// What is absent stays.
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct QueueChanges {
     #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
-    max_running_per_client: Option<i64>,
-    paused: Option<bool>,
+    max_running_per_client: Change<i64>,
+    paused: Change<bool>,
 }
 
 /// A step in the life of a job.
@@ -75,34 +64,34 @@ struct JobEventView {
     attempt: i64,
     #[oai(skip_serializing_if_is_none)]
     detail: Option<String>,
-    at: String,
+    at: Moment,
 }
 
 /// A job.
 #[derive(Object)]
 #[oai(rename = "Job")]
 struct JobView {
-    id: String,
-    kind: String,
+    id: Typed<JobId>,
+    kind: Word<JobKind>,
     /// The build, server or deployment it works on.
-    subject_id: String,
-    client_id: String,
-    state: String,
+    subject_id: Uuid,
+    client_id: Typed<ClientId>,
+    state: Word<JobState>,
     priority: i64,
-    run_at: String,
+    run_at: Moment,
     attempt: i64,
     max_attempts: i64,
     #[oai(skip_serializing_if_is_none)]
     lease_owner: Option<String>,
     #[oai(skip_serializing_if_is_none)]
-    cancel_requested_at: Option<String>,
+    cancel_requested_at: Option<Moment>,
     #[oai(skip_serializing_if_is_none)]
     last_error: Option<String>,
-    created_at: String,
+    created_at: Moment,
     #[oai(skip_serializing_if_is_none)]
-    started_at: Option<String>,
+    started_at: Option<Moment>,
     #[oai(skip_serializing_if_is_none)]
-    finished_at: Option<String>,
+    finished_at: Option<Moment>,
     /// Only when one job is shown.
     #[oai(skip_serializing_if_is_none)]
     events: Option<Vec<JobEventView>>,
@@ -110,72 +99,66 @@ struct JobView {
 
 fn view(job: JobRow) -> JobView {
     JobView {
-        id: job.id.to_string(),
-        kind: job.kind.to_string(),
-        subject_id: job.subject.to_string(),
-        client_id: job.client.to_string(),
-        state: job.state,
+        id: Typed(job.id),
+        kind: Word(job.kind),
+        subject_id: job.subject,
+        client_id: Typed(job.client),
+        state: Word(job.state),
         priority: job.priority,
-        run_at: timestamp(job.run_at),
+        run_at: Moment(job.run_at),
         attempt: job.attempt,
         max_attempts: job.max_attempts,
         lease_owner: job.lease_owner,
-        cancel_requested_at: job.cancel_requested_at.map(timestamp),
+        cancel_requested_at: job.cancel_requested_at.map(Moment),
         last_error: job.last_error,
-        created_at: timestamp(job.created_at),
-        started_at: job.started_at.map(timestamp),
-        finished_at: job.finished_at.map(timestamp),
+        created_at: Moment(job.created_at),
+        started_at: job.started_at.map(Moment),
+        finished_at: job.finished_at.map(Moment),
         events: None,
     }
 }
 
-fn state_text(state: State) -> &'static str {
-    match state {
-        State::Queued => "queued",
-        State::Running => "running",
-        State::Succeeded => "succeeded",
-        State::Failed => "failed",
-        State::Cancelled => "cancelled",
-        State::Dead => "dead",
-    }
+async fn queues(app: &App) -> Result<Vec<QueueView>, Problem> {
+    let counts = queue::counts(&app.db).await?;
+    let rows = jobs::queues(&app.db).await?.into_iter().filter_map(|row| {
+        let kind = row.kind.parse().ok()?;
+        let counts = counts.iter().filter(|count| count.kind == kind);
+        Some(QueueView {
+            kind: Word(kind),
+            max_running_per_client: row.max_running_per_client,
+            paused: row.paused,
+            counts: counts.map(|count| StateCount { state: Word(count.state), jobs: count.jobs }).collect(),
+        })
+    });
+    Ok(rows.collect())
 }
 
 #[OpenApi(prefix_path = "/v1/operator", tag = "Tag::Operators")]
 impl Operators {
     /// List the queues
     #[oai(path = "/queues", method = "get", operation_id = "list_queues")]
-    async fn queues(&self, _operator: Operator, app: Here) -> Result<Json<QueueList>, Problem> {
-        let counts = queue::counts(&app.db).await?;
-        let items = jobs::queues(&app.db).await?.into_iter().map(|row| QueueView {
-            kind: row.kind.clone(),
-            max_running_per_client: row.max_running_per_client,
-            paused: row.paused,
-            counts: counts
-                .iter()
-                .filter(|count| count.kind.as_str() == row.kind)
-                .map(|count| StateCount { state: count.state.clone(), jobs: count.jobs })
-                .collect(),
-        });
-        Ok(Json(QueueList { items: items.collect() }))
+    async fn queues(&self, _operator: Operator, app: Here) -> Result<Json<Page<QueueView>>, Problem> {
+        Ok(Json(Page::whole(queues(&app).await?)))
     }
 
     /// Change a queue
     #[oai(path = "/queues/:kind", method = "patch", operation_id = "update_queue")]
     async fn update_queue(
         &self,
-        operator: Operator,
+        _operator: Operator,
         app: Here,
-        kind: Path<String>,
+        kind: Path<Word<JobKind>>,
         body: Json<QueueChanges>,
-    ) -> Result<Json<QueueList>, Problem> {
-        let kind: JobKind = kind.0.parse().map_err(|_| Problem::not_found("queue"))?;
-        if let Some(limit) = body.max_running_per_client {
+    ) -> Result<Json<QueueView>, Problem> {
+        let kind = kind.0.0;
+        if let Some(limit) = body.0.max_running_per_client.given() {
             queue::set_limit(&app.db, kind, limit).await?;
         }
-        if let Some(paused) = body.paused {
+        if let Some(paused) = body.0.paused.given() {
             queue::set_paused(&app.db, kind, paused).await?;
         }
-        self.queues(operator, app).await
+        let changed = queues(&app).await?.into_iter().find(|queue| queue.kind.0 == kind);
+        changed.map(Json).ok_or_else(|| Problem::not_found("queue"))
     }
 
     /// List jobs in a state
@@ -186,13 +169,13 @@ impl Operators {
         &self,
         _operator: Operator,
         app: Here,
-        state: Query<Option<State>>,
+        state: Query<Option<Word<JobState>>>,
         cursor: Query<Option<Typed<JobId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<JobView>>, Problem> {
-        let state = state_text(state.0.unwrap_or(State::Dead));
-        let rows = queue::list(&app.db, state, cursor.0.map(|c| c.0), rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |job| job.id.to_string(), view)))
+        let state = state.0.map_or(JobState::Dead, |state| state.0);
+        let rows = queue::list(&app.db, state, cursor.0.map(|c| c.0), limit.rows()).await?;
+        Ok(Json(limit.page(rows, |job| job.id.to_string(), view)))
     }
 
     /// Show a job and its history
@@ -204,29 +187,28 @@ impl Operators {
             event: e.event,
             attempt: e.attempt,
             detail: e.detail,
-            at: timestamp(e.at),
+            at: Moment(e.at),
         });
         Ok(Json(JobView { events: Some(events.collect()), ..view(job) }))
     }
 
-    /// Replay a dead letter
+    /// Replay a job
     ///
-    /// It is queued again, with as many attempts as before.
+    /// A job that died or failed is queued again, with as many attempts as before, and what it works on begins again.
     #[oai(path = "/jobs/:job_id/replay", method = "post", operation_id = "replay_job")]
     async fn replay(
         &self,
         _operator: Operator,
         app: Here,
         job_id: Path<Typed<JobId>>,
-    ) -> Result<Json<JobView>, Problem> {
+    ) -> Result<Accepted<JobView>, Problem> {
         let id = job_id.0.0;
-        queue::get(&app.db, id).await?.ok_or_else(|| Problem::not_found("job"))?;
+        let missing = || Problem::not_found("job");
+        let job = queue::get(&app.db, id).await?.ok_or_else(missing)?;
         let mut tx = app.db.begin().await?;
-        if !queue::replay(&mut tx, &app.db, id).await? {
-            return Err(Problem::conflict("not_dead", "Only a dead letter can be replayed."));
-        }
+        replay(&app, &mut tx, &job).await?;
         tx.commit().await?;
-        let job = queue::get(&app.db, id).await?.ok_or_else(|| Problem::not_found("job"))?;
-        Ok(Json(view(job)))
+        let job = queue::get(&app.db, id).await?.ok_or_else(missing)?;
+        Ok(Answer::plain(format!("/v1/operator/jobs/{id}"), view(job)))
     }
 }

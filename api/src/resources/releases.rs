@@ -7,17 +7,22 @@ use std::collections::BTreeMap;
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use secrecy::ExposeSecret;
 use shared::{
-    domain::{AppId, BuildId, CustomerId, DeploymentId, DomainName, ServerId, status::BuildStatus},
+    domain::{AppId, BuildId, CustomerId, DeploymentId, DomainName, ImageDigest, ServerId, status::BuildStatus},
     secrets::Place,
     store::{
-        Tx, app_env, apps, builds, customers, deployments,
+        Tx, app_env, apps,
+        builds::{self, Build},
+        customers, deployments,
         deployments::{Deployment, NewDeployment},
         domains, servers,
     },
 };
 use zeroize::Zeroizing;
 
-use super::deployments::{DeploymentView, view, work_on};
+use super::{
+    deployments::{DeploymentView, location, view},
+    work,
+};
 use crate::{
     app::{App, Here},
     auth::{Caller, Deployer},
@@ -35,8 +40,10 @@ pub struct Releases;
 struct NewDeploymentRequest {
     customer_id: Option<Typed<CustomerId>>,
     server_id: Option<Typed<ServerId>>,
-    /// A successful build of the app; its current image when absent.
+    /// A successful build of the app. The app's current image is taken when neither this nor `image_digest` is given.
     build_id: Option<Typed<BuildId>>,
+    /// An image that a build of the app made: `sha256:` and 64 hexadecimal digits.
+    image_digest: Option<Typed<ImageDigest>>,
     domain: Typed<DomainName>,
 }
 
@@ -59,7 +66,7 @@ impl Releases {
             Begun::New(once) => once,
         };
         let made = release(&app, &mut once.tx, &caller, app_id.0.0, body.0).await?;
-        once.finish(&app, format!("/v1/deployments/{}", made.id), view(made)).await
+        once.finish(&app, location(made.id), view(made)).await
     }
 }
 
@@ -71,9 +78,10 @@ async fn release(
     request: NewDeploymentRequest,
 ) -> Result<Deployment, Problem> {
     let client = caller.client;
+    apps::lock(tx, client, app_id).await?;
     let deployed = apps::get(&mut *tx, client, app_id).await?.ok_or_else(|| Problem::not_found("app"))?;
     let server = choose_server(tx, caller, &request).await?;
-    let build = choose_build(tx, caller, &deployed, request.build_id.map(|id| id.0)).await?;
+    let build = choose_build(tx, caller, &deployed, &request).await?;
     let domain = request.domain.0;
     claim_domain(app, tx, &domain, domains::Holder { client, app: app_id, server: server.id }).await?;
     let id = DeploymentId::new();
@@ -100,7 +108,7 @@ async fn release(
     };
     deployments::insert(tx, &app.db, &new).await?;
     let made = deployments::get(&mut *tx, client, id).await?.ok_or_else(Problem::internal)?;
-    work_on(app, tx, caller, &made).await
+    work::on_deployment(app, tx, &made).await
 }
 
 fn port(app: &apps::App, found: Option<i64>) -> Result<i64, Problem> {
@@ -108,26 +116,26 @@ fn port(app: &apps::App, found: Option<i64>) -> Result<i64, Problem> {
     app.settings.port.map(i64::from).or(found).ok_or_else(|| Problem::conflict("port_unknown", detail))
 }
 
+/// The server is held, so that it is not deleted before the deployment is recorded.
 async fn choose_server(
     tx: &mut Tx,
     caller: &Caller,
     request: &NewDeploymentRequest,
 ) -> Result<servers::Server, Problem> {
-    match (&request.customer_id, &request.server_id) {
-        (None, Some(Typed(id))) => {
-            let found = servers::get(&mut *tx, caller.client, *id).await?;
-            let server = found.ok_or_else(|| Problem::not_found("server"))?;
-            match is_usable(&server) {
-                true => Ok(server),
-                false => Err(Problem::conflict("server_not_usable", format!("The server is {}.", server.status))),
-            }
-        }
+    let id = match (&request.customer_id, &request.server_id) {
+        (None, Some(Typed(id))) => *id,
         (Some(Typed(id)), None) => {
             customers::get(&mut *tx, caller.client, *id).await?.ok_or_else(|| Problem::not_found("customer"))?;
             let found = servers::usable_for(&mut *tx, caller.client, *id).await?;
-            found.ok_or_else(|| Problem::conflict("no_server", "The customer has no server. Provision one."))
+            found.ok_or_else(|| Problem::conflict("no_server", "The customer has no server. Provision one."))?.id
         }
-        _ => Err(Problem::invalid("invalid_body", "Give either customer_id or server_id.")),
+        _ => return Err(Problem::invalid("invalid_body", "Give either customer_id or server_id.")),
+    };
+    servers::lock(tx, caller.client, id).await?;
+    let server = servers::get(&mut *tx, caller.client, id).await?.ok_or_else(|| Problem::not_found("server"))?;
+    match is_usable(&server) {
+        true => Ok(server),
+        false => Err(Problem::conflict("server_not_usable", format!("The server is {}.", server.status))),
     }
 }
 
@@ -151,21 +159,45 @@ async fn choose_build(
     tx: &mut Tx,
     caller: &Caller,
     app: &apps::App,
-    wanted: Option<BuildId>,
+    request: &NewDeploymentRequest,
 ) -> Result<Image, Problem> {
-    let current = app.current.as_ref().map(|image| image.build);
-    let id = wanted.or(current).ok_or_else(|| Problem::conflict("no_image", "The app has no image yet. Build it."))?;
-    let build = builds::get(&mut *tx, caller.client, id).await?.filter(|build| build.app == app.id);
-    let build = build.ok_or_else(|| Problem::not_found("build"))?;
-    match (build.status, build.image_repository, build.image_digest) {
-        (BuildStatus::Success, Some(repository), Some(digest)) => {
-            Ok(Image { id, repository, tag: build.image_tag, digest, port: build.port, health_path: build.health_path })
+    let build = match (&request.build_id, &request.image_digest) {
+        (Some(Typed(id)), _) => builds::get(&mut *tx, caller.client, *id).await?.filter(|build| build.app == app.id),
+        (None, Some(Typed(digest))) => {
+            let found = builds::find_by_digest(&mut *tx, caller.client, app.id, digest).await?;
+            Some(found.ok_or_else(|| Problem::not_found("image of the app"))?)
         }
+        (None, None) => {
+            let no_image = || Problem::conflict("no_image", "The app has no image yet. Build it.");
+            let current = app.current.as_ref().ok_or_else(no_image)?;
+            builds::get(&mut *tx, caller.client, current.build).await?
+        }
+    };
+    let image = image(build.ok_or_else(|| Problem::not_found("build"))?)?;
+    match &request.image_digest {
+        Some(Typed(digest)) if digest.as_str() != image.digest => {
+            Err(Problem::conflict("image_mismatch", "The build made another image."))
+        }
+        _ => Ok(image),
+    }
+}
+
+fn image(build: Build) -> Result<Image, Problem> {
+    match (build.status, build.image_repository, build.image_digest) {
+        (BuildStatus::Success, Some(repository), Some(digest)) => Ok(Image {
+            id: build.id,
+            repository,
+            tag: build.image_tag,
+            digest,
+            port: build.port,
+            health_path: build.health_path,
+        }),
         (status, ..) => Err(Problem::conflict("build_not_successful", format!("The build is {status}."))),
     }
 }
 
-async fn claim_domain(app: &App, tx: &mut Tx, domain: &DomainName, holder: domains::Holder) -> Result<(), Problem> {
+/// A domain that no deployment serves any more, nor may come to serve, is free.
+pub async fn claim_domain(app: &App, tx: &mut Tx, domain: &DomainName, holder: domains::Holder) -> Result<(), Problem> {
     domains::release_stale(tx, domain).await?;
     match domains::claim(tx, app.db.now_ms(), domain, &holder).await? {
         true => Ok(()),

@@ -7,26 +7,27 @@ use poem_openapi::{
 };
 use secrecy::ExposeSecret;
 use shared::{
-    domain::{CustomerId, HostAddress, LoginName, ServerId, is_private},
-    queue::{JobKind, NewJob, cancel, enqueue},
+    domain::{CustomerId, HostAddress, LoginName, ServerId, is_private, status::ServerStatus},
+    queue::{JobKind, cancel},
     secrets::Place,
     ssh::generate_key,
     store::{
-        Tx, customers,
+        customers,
         servers::{self, NewServer, Server},
     },
 };
 
-use super::names::public_key;
+use super::{names::public_key, work};
 use crate::{
     app::{App, Here},
     auth::{Caller, Deployer, Reader},
     idempotency::{Accepted, Answer, Begun, Idempotency, begin},
     logs::{LogStream, Source, follow, text},
     openapi::Tag,
-    page::{Page, rows_for},
+    page::{Limit, Page},
     problem::Problem,
-    typed::{Typed, timestamp},
+    typed::{Moment, Typed},
+    words::Word,
 };
 
 pub struct Servers;
@@ -72,10 +73,10 @@ struct NewServerRequest {
 #[derive(Object)]
 #[oai(rename = "Server")]
 struct ServerView {
-    id: String,
-    customer_id: String,
-    provider: String,
-    status: String,
+    id: Typed<ServerId>,
+    customer_id: Typed<CustomerId>,
+    provider: Provider,
+    status: Word<ServerStatus>,
     #[oai(skip_serializing_if_is_none)]
     address: Option<String>,
     ssh_port: i64,
@@ -92,16 +93,21 @@ struct ServerView {
     error_code: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     error_message: Option<String>,
-    created_at: String,
-    updated_at: String,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+/// The API writes no other name into the store.
+fn provider(name: &str) -> Provider {
+    if name == "local" { Provider::Local } else { Provider::Host }
 }
 
 fn view(server: Server) -> ServerView {
     ServerView {
-        id: server.id.to_string(),
-        customer_id: server.customer.to_string(),
-        provider: server.provider,
-        status: server.status.to_string(),
+        id: Typed(server.id),
+        customer_id: Typed(server.customer),
+        provider: provider(&server.provider),
+        status: Word(server.status),
         address: server.address,
         ssh_port: server.ssh_port,
         ssh_user: server.ssh_user,
@@ -110,9 +116,13 @@ fn view(server: Server) -> ServerView {
         deleting: server.delete_requested_at.is_some(),
         error_code: server.error_code,
         error_message: server.error_message,
-        created_at: timestamp(server.created_at),
-        updated_at: timestamp(server.updated_at),
+        created_at: Moment(server.created_at),
+        updated_at: Moment(server.updated_at),
     }
+}
+
+fn location(id: ServerId) -> String {
+    format!("/v1/servers/{id}")
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Servers")]
@@ -133,11 +143,12 @@ impl Servers {
             Begun::Replay(answer) => return Ok(answer),
             Begun::New(once) => once,
         };
-        let customer = customers::get(&mut once.tx, caller.client, new.customer).await?;
-        customer.ok_or_else(|| Problem::not_found("customer"))?;
+        if !customers::lock(&mut once.tx, caller.client, new.customer).await? {
+            return Err(Problem::not_found("customer"));
+        }
         servers::insert(&mut once.tx, &app.db, &new).await?;
-        let made = work_on(&app, &mut once.tx, &caller, new.id).await?;
-        once.finish(&app, format!("/v1/servers/{}", new.id), view(made)).await
+        let made = work::on_server(&app, &mut once.tx, new.client, new.id).await?;
+        once.finish(&app, location(new.id), view(made)).await
     }
 
     /// List servers
@@ -150,11 +161,11 @@ impl Servers {
         app: Here,
         customer_id: Query<Option<Typed<CustomerId>>>,
         cursor: Query<Option<Typed<ServerId>>>,
-        limit: Query<Option<u32>>,
+        limit: Query<Limit>,
     ) -> Result<Json<Page<ServerView>>, Problem> {
         let (customer, before) = (customer_id.0.map(|c| c.0), cursor.0.map(|c| c.0));
-        let rows = servers::list(&app.db, caller.client, customer, before, rows_for(limit.0)).await?;
-        Ok(Json(Page::of(rows, limit.0, |server| server.id.to_string(), view)))
+        let rows = servers::list(&app.db, caller.client, customer, before, limit.rows()).await?;
+        Ok(Json(limit.page(rows, |server| server.id.to_string(), view)))
     }
 
     /// Show a server
@@ -173,7 +184,7 @@ impl Servers {
 
     /// Delete a server
     ///
-    /// Its deployments go with it. Needs scope `deploy`.
+    /// Its deployments go with it. When that failed, it can be asked for again. Needs scope `deploy`.
     #[oai(path = "/servers/:server_id", method = "delete", operation_id = "delete_server")]
     async fn delete(
         &self,
@@ -185,15 +196,16 @@ impl Servers {
         let mut tx = app.db.begin().await?;
         let found = servers::get(&mut tx, caller.client, id).await?;
         let server = found.ok_or_else(|| Problem::not_found("server"))?;
-        if !servers::request_delete(&mut tx, &app.db, caller.client, id).await? {
-            return Ok(Answer::plain(view(server)));
+        let asked = servers::request_delete(&mut tx, &app.db, caller.client, id).await?;
+        if !work::is_needed(&mut tx, asked, JobKind::Provision, id).await? {
+            return Ok(Answer::plain(location(server.id), view(server)));
         }
         if let Some(job) = server.job {
             cancel(&mut tx, &app.db, job).await?;
         }
-        let server = work_on(&app, &mut tx, &caller, id).await?;
+        let server = work::on_server(&app, &mut tx, caller.client, id).await?;
         tx.commit().await?;
-        Ok(Answer::plain(view(server)))
+        Ok(Answer::plain(location(server.id), view(server)))
     }
 
     /// Read a server's log
@@ -280,12 +292,4 @@ fn is_inside(address: &HostAddress) -> bool {
         Ok(ip) => is_private(ip),
         Err(_) => !address.as_str().contains('.'),
     }
-}
-
-/// Puts a job for the server into the queue and shows what is stored then.
-async fn work_on(app: &App, tx: &mut Tx, caller: &Caller, id: ServerId) -> Result<Server, Problem> {
-    let job = NewJob { exclusive_key: Some(id.to_string()), ..NewJob::new(JobKind::Provision, id, caller.client) };
-    let job = enqueue(tx, &app.db, &job).await?.id();
-    servers::set_job(tx, caller.client, id, job).await?;
-    servers::get(tx, caller.client, id).await?.ok_or_else(Problem::internal)
 }

@@ -23,7 +23,7 @@ fn nothing() -> BTreeMap<&'static str, String> {
         "server_id",
         "deployment_id",
         "deploy_key_id",
-        "host_key_id",
+        "forge_host_key_id",
         "api_key_id",
         "job_id",
     ];

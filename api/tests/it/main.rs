@@ -8,6 +8,8 @@ mod logs;
 mod problems;
 mod process;
 mod registry;
+mod replay;
+mod requests;
 mod resources;
 mod sessions;
 mod walk;

@@ -250,6 +250,51 @@ async fn secrets_stand_in_no_answer_and_in_no_row() {
 }
 
 #[tokio::test]
+async fn an_environment_is_bounded_and_stays_out_of_lists() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    let ids = one_of_each(&t, &token).await;
+    let set = async |name: &str, value: String, secret: bool| {
+        let path = format!("/v1/apps/{}/env/{name}", ids["app_id"]);
+        t.call("PUT", &path).token(&token).body(json!({"value": value, "secret": secret})).send().await
+    };
+    set("TOO_BIG", "x".repeat(64 * 1024 + 1), false).await.problem(422, "invalid_body");
+    for name in ["A", "B", "C"] {
+        set(name, "x".repeat(64 * 1024), false).await.ok(200);
+    }
+    // Bytes count, not characters; a sealed value counts as it is stored.
+    set("D", "ü".repeat(32 * 1024), false).await.problem(409, "env_too_large");
+    set("D", "x".repeat(60 * 1024), true).await.problem(409, "env_too_large");
+    set("D", "x".repeat(40 * 1024), true).await.ok(200);
+    set("D", "x".repeat(30 * 1024), true).await.ok(200);
+    set("E", "x".repeat(40 * 1024), true).await.problem(409, "env_too_large");
+    sql("update build_jobs set dockerfile = 'FROM scratch' where id = $1")
+        .text(&ids["build_id"])
+        .execute(&t.app.db)
+        .await
+        .expect("updated");
+    sql("update deployments set compose = 'services: {}' where id = $1")
+        .text(&ids["deployment_id"])
+        .execute(&t.app.db)
+        .await
+        .expect("updated");
+    for (list, item, field) in [
+        (format!("/v1/apps/{}/builds", ids["app_id"]), format!("/v1/builds/{}", ids["build_id"]), "dockerfile"),
+        ("/v1/deployments".into(), format!("/v1/deployments/{}", ids["deployment_id"]), "compose"),
+    ] {
+        let listed = t.get(&token, &list).await.ok(200)["items"][0].clone();
+        let mut shown = t.get(&token, &item).await.ok(200);
+        assert!(shown.as_object_mut().expect("an object").remove(field).is_some(), "{shown}");
+        assert_eq!(listed, shown);
+    }
+    let client = "select client_id as v from deployments where id = $1";
+    let client = sql(client).text(&ids["deployment_id"]).fetch_one(&t.app.db, |r| r.parse("v")).await.expect("a row");
+    let rows = deployments::list(&t.app.db, client, deployments::Filter::default(), None, 10).await.expect("rows");
+    assert!(rows.iter().all(|d| d.env_sealed.is_empty()), "a list reads environments");
+    t.close().await;
+}
+
+#[tokio::test]
 async fn a_deploy_key_in_use_stays() {
     let t = Fixture::start().await;
     let token = t.client().await;
@@ -279,14 +324,15 @@ async fn operators_replay_dead_letters_and_hold_queues() {
         .expect("updated");
     let dead = t.get(OPERATOR, "/v1/operator/jobs").await.ok(200);
     assert_eq!((&dead["items"][0]["id"], &dead["items"][0]["last_error"]), (&json!(job), &json!("boom")));
-    assert_eq!(t.call("POST", &replay).token(OPERATOR).send().await.ok(200)["state"], "queued");
+    assert_eq!(t.call("POST", &replay).token(OPERATOR).send().await.ok(202)["state"], "queued");
     let shown = t.get(OPERATOR, &format!("/v1/operator/jobs/{job}")).await.ok(200);
     assert_eq!(shown["events"][0]["event"], "replayed");
     let hold = body("update_queue", &Default::default());
     t.call("PATCH", "/v1/operator/queues/nothing").token(OPERATOR).body(hold).send().await.problem(404, "not_found");
     let hold = json!({"paused": true, "max_running_per_client": 5});
-    let queues = t.call("PATCH", "/v1/operator/queues/build").token(OPERATOR).body(hold).send().await.ok(200);
-    assert_eq!((&queues["items"][0]["kind"], &queues["items"][0]["paused"]), (&json!("build"), &json!(true)));
-    assert_eq!(queues["items"][0]["max_running_per_client"], 5);
+    let queue = t.call("PATCH", "/v1/operator/queues/build").token(OPERATOR).body(hold).send().await.ok(200);
+    assert_eq!((&queue["kind"], &queue["paused"]), (&json!("build"), &json!(true)));
+    assert_eq!(queue["max_running_per_client"], 5);
+    assert!(t.get(OPERATOR, "/v1/operator/queues").await.ok(200)["items"].as_array().expect("items").contains(&queue));
     t.close().await;
 }

@@ -97,7 +97,7 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
         ("server_id", server),
         ("deployment_id", deployment),
         ("deploy_key_id", deploy_key),
-        ("host_key_id", host_key),
+        ("forge_host_key_id", host_key),
         ("api_key_id", text(&api_key["api_key"]["id"])),
         ("name", "SECRET".into()),
         ("job_id", text(&jobs["items"][0]["id"])),
@@ -174,5 +174,33 @@ async fn another_clients_ids_in_bodies_are_not_found() {
     // A filter by another client's id finds nothing.
     let filtered = t.get(&stranger, &format!("/v1/deployments?app_id={}", ids["app_id"])).await.ok(200);
     assert_eq!(filtered["items"], json!([]));
+    t.close().await;
+}
+
+#[tokio::test]
+async fn another_clients_things_are_in_no_list() {
+    let t = Fixture::start().await;
+    let owner = t.sign_up().await;
+    let (token, stranger) = (text(&owner["tokens"]["access_token"]), t.client().await);
+    let ids = one_of_each(&t, &token).await;
+    let hidden = ids.iter().filter(|(name, _)| name.ends_with("_id")).map(|(_, id)| id.clone());
+    let hidden: Vec<String> = hidden.chain(["client_id", "user_id"].map(|name| text(&owner[name]))).collect();
+    let mut read = 0;
+    for operation in operations() {
+        let client = operation.security.as_deref() == Some("client");
+        if operation.method != "get" || operation.path.contains('{') || !client {
+            continue;
+        }
+        let seen = t.get(&stranger, &operation.path).await;
+        assert!(seen.status.is_success(), "{}: {}", operation.id, seen.text);
+        for id in &hidden {
+            assert!(!seen.text.contains(id), "{} shows {id}: {}", operation.id, seen.text);
+        }
+        // What is hidden from the stranger is there for the owner.
+        let own = t.get(&token, &operation.path).await;
+        assert!(hidden.iter().any(|id| own.text.contains(id)), "{}: {}", operation.id, own.text);
+        read += 1;
+    }
+    assert!(read >= 8, "{read}");
     t.close().await;
 }

@@ -1,7 +1,8 @@
 //! The states of builds, servers and deployments, and which step may follow which.
 //!
-//! Invariant: [`may_become`](BuildStatus::may_become) is the whole truth about order; the store's compare-and-set
-//! writes ask it. Absent: who may cause a step, and when.
+//! Invariant: [`may_become`](BuildStatus::may_become) is the whole truth about a worker's steps; the store's
+//! compare-and-set writes ask it. Only the replay of a job leads back, where [`replayed`](BuildStatus::replayed) says.
+//! Absent: who may cause a step, and when.
 
 use std::{fmt, str::FromStr};
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct UnknownStatus;
 
 macro_rules! status {
-    ($(#[$doc:meta])* $name:ident { $($state:ident = $text:literal => [$($next:ident),*],)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($state:ident = $text:literal => [$($next:ident),*] $(replayed $first:ident)?,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum $name { $(#[serde(rename = $text)] $state,)* }
@@ -36,6 +37,14 @@ macro_rules! status {
             pub fn may_become(self, next: Self) -> bool {
                 let allowed: &[Self] = match self { $(Self::$state => &[$(Self::$next),*],)* };
                 allowed.contains(&next)
+            }
+
+            /// Where the replay of its job takes what ended in this state; `None` where a replay changes no state.
+            pub fn replayed(self) -> Option<Self> {
+                match self {
+                    $($(Self::$state => Some(Self::$first),)?)*
+                    _ => None,
+                }
             }
         }
 
@@ -63,7 +72,7 @@ status! {
         Building = "building" => [Fetching, Pushing, Failed, Cancelled],
         Pushing = "pushing" => [Fetching, Success, Failed, Cancelled],
         Success = "success" => [],
-        Failed = "failed" => [],
+        Failed = "failed" => [] replayed Pending,
         Cancelled = "cancelled" => [],
     }
 }
@@ -81,7 +90,7 @@ status! {
         Deleting = "deleting" => [Deleted, Stuck],
         Deleted = "deleted" => [],
         Compensating = "compensating" => [Failed, Stuck],
-        Failed = "failed" => [Deleting],
+        Failed = "failed" => [Deleting] replayed Requested,
         Stuck = "stuck" => [Creating, Booting, Bootstrapping, Draining, Deleting, Compensating],
     }
 }
@@ -99,8 +108,8 @@ status! {
         Superseded = "superseded" => [Deleted],
         Stopped = "stopped" => [Live, Deleted],
         Deleted = "deleted" => [],
-        Failed = "failed" => [Deleted],
-        RolledBack = "rolled_back" => [Deleted],
+        Failed = "failed" => [Deleted] replayed Pending,
+        RolledBack = "rolled_back" => [Deleted] replayed Pending,
         Cancelled = "cancelled" => [Deleted],
     }
 }
@@ -112,17 +121,26 @@ mod tests {
     /// The whole state × state matrix, as a reviewer reads it.
     #[test]
     fn transition_matrices() {
-        fn rows<S: Copy + fmt::Display>(all: &[S], may: impl Fn(S, S) -> bool) -> String {
+        fn rows<S: Copy + fmt::Display>(
+            all: &[S],
+            may: impl Fn(S, S) -> bool,
+            replayed: impl Fn(S) -> Option<S>,
+        ) -> String {
             all.iter()
                 .map(|from| {
                     let next: Vec<_> = all.iter().filter(|to| may(*from, **to)).map(|s| s.to_string()).collect();
-                    format!("{from} -> {}\n", if next.is_empty() { "(end)".into() } else { next.join(" ") })
+                    let next = if next.is_empty() { "(end)".into() } else { next.join(" ") };
+                    let back = replayed(*from).map(|to| format!("; replayed: {to}")).unwrap_or_default();
+                    format!("{from} -> {next}{back}\n")
                 })
                 .collect()
         }
-        insta::assert_snapshot!("build", rows(BuildStatus::ALL, BuildStatus::may_become));
-        insta::assert_snapshot!("server", rows(ServerStatus::ALL, ServerStatus::may_become));
-        insta::assert_snapshot!("deployment", rows(DeploymentStatus::ALL, DeploymentStatus::may_become));
+        let build = rows(BuildStatus::ALL, BuildStatus::may_become, BuildStatus::replayed);
+        insta::assert_snapshot!("build", build);
+        let server = rows(ServerStatus::ALL, ServerStatus::may_become, ServerStatus::replayed);
+        insta::assert_snapshot!("server", server);
+        let deployment = rows(DeploymentStatus::ALL, DeploymentStatus::may_become, DeploymentStatus::replayed);
+        insta::assert_snapshot!("deployment", deployment);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What operators see and do: counts, jobs by state, dead letters and their replay, limits and pauses.
 
-use super::{job::JobKind, statements as st};
+use super::{
+    job::{JobKind, JobState},
+    statements as st,
+};
 use crate::{
     domain::{ClientId, JobId},
     store::{Db, DbError, Row, Tx, sql},
@@ -13,7 +16,7 @@ pub struct JobRow {
     pub kind: JobKind,
     pub subject: uuid::Uuid,
     pub client: ClientId,
-    pub state: String,
+    pub state: JobState,
     pub priority: i64,
     pub run_at: i64,
     pub attempt: i64,
@@ -33,7 +36,7 @@ impl JobRow {
             kind: r.parse("kind")?,
             subject: r.parse("subject_id")?,
             client: r.parse("client_id")?,
-            state: r.text("state")?,
+            state: r.parse("state")?,
             priority: r.int("priority")?,
             run_at: r.int("run_at")?,
             attempt: r.int("attempt")?,
@@ -52,13 +55,13 @@ impl JobRow {
 #[derive(Clone, Debug)]
 pub struct QueueCounts {
     pub kind: JobKind,
-    pub state: String,
+    pub state: JobState,
     pub jobs: i64,
 }
 
 pub async fn counts(db: &Db) -> Result<Vec<QueueCounts>, DbError> {
     sql("select kind, state, count(*) as jobs from jobs group by kind, state order by kind, state")
-        .fetch_all(db, |r| Ok(QueueCounts { kind: r.parse("kind")?, state: r.text("state")?, jobs: r.int("jobs")? }))
+        .fetch_all(db, |r| Ok(QueueCounts { kind: r.parse("kind")?, state: r.parse("state")?, jobs: r.int("jobs")? }))
         .await
 }
 
@@ -67,7 +70,7 @@ pub async fn get(db: &Db, id: JobId) -> Result<Option<JobRow>, DbError> {
 }
 
 /// The newest jobs in a state, those before `before` if it is given.
-pub async fn list(db: &Db, state: &str, before: Option<JobId>, limit: i64) -> Result<Vec<JobRow>, DbError> {
+pub async fn list(db: &Db, state: JobState, before: Option<JobId>, limit: i64) -> Result<Vec<JobRow>, DbError> {
     sql("select * from jobs where state = $1 and (cast($2 as text) is null or id < $2) order by id desc limit $3")
         .text(state)
         .opt_text(before)
@@ -76,20 +79,56 @@ pub async fn list(db: &Db, state: &str, before: Option<JobId>, limit: i64) -> Re
         .await
 }
 
-/// Puts a dead letter back into the queue with a fresh set of attempts; false if it is not dead or its handler has not
-/// been told of its end yet. Its subject must be able to begin again, which the handler decides.
-pub async fn replay(tx: &mut Tx, db: &Db, id: JobId) -> Result<bool, DbError> {
+/// What became of a request for a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// It is queued again.
+    Queued,
+    /// It neither died nor failed.
+    NotGivenUp,
+    /// Its handler has not been told of its end yet, and may still act on it.
+    Unsettled,
+    /// Another job does the same, or works on the same subject.
+    Active,
+}
+
+/// Puts a job that died or failed back into the queue with a fresh set of attempts. The caller takes its subject back
+/// to where a handler can begin, in the same transaction.
+pub async fn replay(tx: &mut Tx, db: &Db, job: &JobRow) -> Result<Replay, DbError> {
     let now = db.now_ms();
-    let changed = sql("update jobs set state = 'queued', handbacks = attempt, run_at = $1, finished_at = null,
-               cancel_requested_at = null, abandoned = 0 where id = $2 and state = 'dead'")
+    sql(st::LOCK_QUEUE).text(job.kind).execute(&mut *tx).await?;
+    if let Some(refused) = refusal(tx, job).await? {
+        return Ok(refused);
+    }
+    sql("update jobs set state = 'queued', handbacks = attempt, run_at = $1, finished_at = null,
+           cancel_requested_at = null, started_at = null where id = $2")
     .int(now)
-    .text(id)
+    .text(job.id)
     .execute(&mut *tx)
     .await?;
-    if changed == 1 {
-        st::event(&mut *tx, id, "replayed", None, now).await?;
+    st::event(&mut *tx, job.id, "replayed", None, now).await?;
+    tx.notify(st::CHANNEL, job.kind.as_str()).await?;
+    Ok(Replay::Queued)
+}
+
+/// Why a job cannot be replayed. Its row is held until the transaction ends.
+async fn refusal(tx: &mut Tx, job: &JobRow) -> Result<Option<Replay>, DbError> {
+    let held = sql("update jobs set abandoned = abandoned where id = $1 returning state, abandoned, unique_key");
+    let read = |r: &Row| Ok((r.text("state")?, r.int("abandoned")?, r.opt_text("unique_key")?));
+    let Some((state, abandoned, unique_key)) = held.text(job.id).fetch_optional(&mut *tx, read).await? else {
+        return Ok(Some(Replay::NotGivenUp));
+    };
+    if state != "dead" && state != "failed" {
+        return Ok(Some(Replay::NotGivenUp));
     }
-    Ok(changed == 1)
+    if abandoned != 0 {
+        return Ok(Some(Replay::Unsettled));
+    }
+    let other = sql("select id from jobs where state in ('queued', 'running')
+                       and ((subject_id = $1 and kind = $2) or unique_key = $3) limit 1");
+    let other =
+        other.text(job.subject).text(job.kind).opt_text(unique_key).fetch_optional(tx, |r| r.text("id")).await?;
+    Ok(other.map(|_| Replay::Active))
 }
 
 /// Sets how many jobs of a kind one client may have running.

@@ -1,9 +1,14 @@
 //! Putting jobs in, and asking for their end, inside the caller's transaction.
 
-use super::{job::NewJob, statements as st};
+use uuid::Uuid;
+
+use super::{
+    job::{JobKind, NewJob},
+    statements as st,
+};
 use crate::{
     domain::JobId,
-    store::{Db, DbError, Tx, sql},
+    store::{Db, DbError, On, Tx, sql},
 };
 
 /// What became of a request for a job.
@@ -63,6 +68,13 @@ pub async fn enqueue(tx: &mut Tx, db: &Db, job: &NewJob) -> Result<Enqueued, DbE
         .await?;
     tx.notify(st::CHANNEL, job.kind.as_str()).await?;
     Ok(Enqueued::New(id))
+}
+
+/// Whether a job of the kind works, or will work, on a subject. One that was asked to end does not count.
+pub async fn is_active(on: impl Into<On<'_>>, kind: JobKind, subject: impl Into<Uuid>) -> Result<bool, DbError> {
+    let active = sql("select id from jobs where subject_id = $1 and kind = $2 and state in ('queued', 'running')
+                        and cancel_requested_at is null limit 1");
+    Ok(active.text(subject.into()).text(kind).fetch_optional(on, |r| r.text("id")).await?.is_some())
 }
 
 /// Asks for the end of a job: at once if it is queued, through its worker if it runs.

@@ -22,7 +22,7 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    pub const ALL: [Self; 4] = [Self::Build, Self::Provision, Self::Deploy, Self::Noop];
+    pub const ALL: &'static [Self] = &[Self::Build, Self::Provision, Self::Deploy, Self::Noop];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,13 +44,55 @@ impl FromStr for JobKind {
     type Err = UnknownKind;
 
     fn from_str(s: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.into_iter().find(|k| k.as_str() == s).ok_or(UnknownKind)
+        Self::ALL.iter().copied().find(|k| k.as_str() == s).ok_or(UnknownKind)
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("unknown kind of job")]
 pub struct UnknownKind;
+
+/// How a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// Failed too often: a dead letter.
+    Dead,
+}
+
+impl JobState {
+    pub const ALL: &'static [Self] =
+        &[Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Dead];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for JobState {
+    type Err = UnknownKind;
+
+    fn from_str(s: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == s).ok_or(UnknownKind)
+    }
+}
 
 /// A job to be put into the queue.
 #[derive(Clone, Debug)]

@@ -16,8 +16,8 @@ mod statements;
 mod upkeep;
 mod worker;
 
-pub use admin::{JobRow, QueueCounts, counts, get, list, purge_finished, replay, set_limit, set_paused};
+pub use admin::{JobRow, QueueCounts, Replay, counts, get, list, purge_finished, replay, set_limit, set_paused};
 pub use backoff::Backoff;
-pub use enqueue::{Cancel, Enqueued, cancel, enqueue};
-pub use job::{Handler, Job, JobError, JobKind, Lease, NewJob, StopReason};
+pub use enqueue::{Cancel, Enqueued, cancel, enqueue, is_active};
+pub use job::{Handler, Job, JobError, JobKind, JobState, Lease, NewJob, StopReason};
 pub use worker::{WorkerConfig, work};

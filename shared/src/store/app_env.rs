@@ -22,6 +22,8 @@ pub enum EnvScope {
 }
 
 impl EnvScope {
+    pub const ALL: &'static [Self] = &[Self::Build, Self::Run, Self::Both];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Build => "build",
@@ -100,9 +102,31 @@ pub async fn list(on: impl Into<On<'_>>, client: ClientId, app: AppId) -> Result
     .await
 }
 
+/// How much an app's variables take, as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub variables: i64,
+    pub bytes: i64,
+}
+
+/// Counts without reading a value.
+pub async fn size(on: impl Into<On<'_>>, client: ClientId, app: AppId) -> Result<Size, DbError> {
+    sql("select count(*) as variables, cast(coalesce(sum(octet_length(value)), 0) as bigint) as bytes from app_env
+         where app_id = $1 and client_id = $2")
+    .text(app)
+    .text(client)
+    .fetch_one(on, |r| Ok(Size { variables: r.int("variables")?, bytes: r.int("bytes")? }))
+    .await
+}
+
 pub async fn delete(tx: &mut Tx, client: ClientId, app: AppId, name: &EnvName) -> Result<bool, DbError> {
     let delete = sql("delete from app_env where app_id = $1 and client_id = $2 and name = $3");
     Ok(delete.text(app).text(client).text(name).execute(tx).await? == 1)
+}
+
+/// Forgets everything of an app.
+pub async fn delete_all(tx: &mut Tx, client: ClientId, app: AppId) -> Result<u64, DbError> {
+    sql("delete from app_env where app_id = $1 and client_id = $2").text(app).text(client).execute(tx).await
 }
 
 fn read(r: &Row) -> Result<EnvVar, DbError> {

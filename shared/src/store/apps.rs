@@ -29,6 +29,8 @@ pub enum DockerfileMode {
 }
 
 impl DockerfileMode {
+    pub const ALL: &'static [Self] = &[Self::Auto, Self::Generate];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -136,6 +138,13 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: AppId) -> Result<O
         .text(client)
         .fetch_optional(on, read)
         .await
+}
+
+/// Holds an app's row until the transaction ends, so that what is decided about the app stays true. False when there is
+/// no such app.
+pub async fn lock(tx: &mut Tx, client: ClientId, id: AppId) -> Result<bool, DbError> {
+    let lock = sql("update apps set updated_at = updated_at where id = $1 and client_id = $2 and deleted_at is null");
+    Ok(lock.text(id).text(client).execute(tx).await? == 1)
 }
 
 /// A client's apps, newest first, those older than `before`.

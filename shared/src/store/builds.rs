@@ -9,7 +9,7 @@ use super::{
     DbError, Fence, On, Row, Tx, sql,
     status_events::{self, Change, Entity},
 };
-use crate::domain::{AppId, BuildId, ClientId, JobId, status::BuildStatus};
+use crate::domain::{AppId, BuildId, ClientId, ImageDigest, JobId, status::BuildStatus};
 
 /// A build to be recorded, after its job was put into the queue in the same transaction.
 #[derive(Clone, Debug)]
@@ -99,18 +99,22 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: BuildId) -> Result
         .await
 }
 
-/// An app's builds, newest first, older than `before`.
+/// A client's builds, newest first, older than `before`; of one app when one is given; without their Dockerfiles.
 pub async fn list(
     on: impl Into<On<'_>>,
     client: ClientId,
-    app: AppId,
+    app: Option<AppId>,
     before: Option<BuildId>,
     limit: i64,
 ) -> Result<Vec<Build>, DbError> {
-    sql("select * from build_jobs where client_id = $1 and app_id = $2 and (cast($3 as text) is null or id < $3)
+    sql("select id, client_id, app_id, job_id, git_ref, commit_sha, status, requested_at, started_at, finished_at,
+                image_repository, image_tag, image_digest, stack, cast(null as text) as dockerfile, port, health_path,
+                error_code, error_message, log_bytes
+         from build_jobs where client_id = $1 and (cast($2 as text) is null or app_id = $2)
+           and (cast($3 as text) is null or id < $3)
          order by id desc limit $4")
     .text(client)
-    .text(app)
+    .opt_text(app)
     .opt_text(before)
     .int(limit)
     .fetch_all(on, read)
@@ -123,6 +127,31 @@ pub async fn find_by_job(on: impl Into<On<'_>>, client: ClientId, job: JobId) ->
         .text(job)
         .text(client)
         .fetch_optional(on, read)
+        .await
+}
+
+/// The newest build of an app that made an image.
+pub async fn find_by_digest(
+    on: impl Into<On<'_>>,
+    client: ClientId,
+    app: AppId,
+    digest: &ImageDigest,
+) -> Result<Option<Build>, DbError> {
+    sql("select * from build_jobs where client_id = $1 and app_id = $2 and image_digest = $3 and status = 'success'
+         order by id desc limit 1")
+    .text(client)
+    .text(app)
+    .text(digest)
+    .fetch_optional(on, read)
+    .await
+}
+
+/// The jobs of an app's builds that have not ended.
+pub async fn active_jobs(on: impl Into<On<'_>>, client: ClientId, app: AppId) -> Result<Vec<JobId>, DbError> {
+    sql("select job_id from build_jobs where client_id = $1 and app_id = $2 and finished_at is null")
+        .text(client)
+        .text(app)
+        .fetch_all(on, |r| r.parse("job_id"))
         .await
 }
 
@@ -289,6 +318,23 @@ pub async fn finish_abandoned(
     .fetch_optional(&mut *tx, |r| r.parse("client_id"))
     .await?;
     record(tx, client, id, to, Some(&why.code), now).await
+}
+
+/// Takes an ended build back to its beginning, with the replay of its job. False when it has not ended that way.
+pub async fn begin_again(tx: &mut Tx, job: JobId, id: BuildId, now: i64) -> Result<bool, DbError> {
+    let first = BuildStatus::Pending;
+    let from = status_events::may_precede(BuildStatus::ALL, |from| from.replayed() == Some(first));
+    let client = sql("
+        update build_jobs set status = $1, started_at = null, finished_at = null, error_code = null, error_message = null
+        where id = $2 and job_id = $3 and $4 like '%,' || status || ',%'
+        returning client_id")
+    .text(first)
+    .text(id)
+    .text(job)
+    .text(from)
+    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
+    .await?;
+    record(tx, client, id, first, Some("replayed"), now).await
 }
 
 fn may_precede(to: BuildStatus) -> String {

@@ -42,6 +42,13 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: CustomerId) -> Res
     .await
 }
 
+/// Holds a customer's row until the transaction ends, so that what is decided about the customer stays true. False when
+/// there is no such customer.
+pub async fn lock(tx: &mut Tx, client: ClientId, id: CustomerId) -> Result<bool, DbError> {
+    let lock = sql("update customers set slug = slug where id = $1 and client_id = $2 and deleted_at is null");
+    Ok(lock.text(id).text(client).execute(tx).await? == 1)
+}
+
 /// A client's customers, newest first, those older than `before`.
 pub async fn list(
     on: impl Into<On<'_>>,

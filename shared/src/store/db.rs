@@ -66,22 +66,28 @@ impl DbError {
 }
 
 impl DbError {
-    /// Whether the database could not be asked, or let go of us, as opposed to having refused the statement.
-    pub fn is_outage(&self) -> bool {
+    /// Whether the same may work soon: the database is locked, gone, or has no room for another connection. What it
+    /// refuses for another reason, it refuses again.
+    pub fn is_transient(&self) -> bool {
+        use sqlx::Error as E;
         match self {
-            DbError::Sqlx(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
-            DbError::Sqlx(sqlx::Error::Database(e)) => e.code().is_some_and(|code| is_outage_code(&code)),
+            DbError::Sqlx(E::Database(e)) => e.code().is_some_and(|code| is_transient_code(&code)),
+            DbError::Sqlx(e) => {
+                matches!(e, E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed)
+            }
             _ => false,
         }
     }
 }
 
-/// SQLite: busy and locked, with their extended codes, and a full disk. Postgres: connection failures, a server that
-/// shuts down or starts, resources, deadlocks, and waits that it ended.
-fn is_outage_code(code: &str) -> bool {
-    const SQLITE: [&str; 7] = ["5", "6", "13", "261", "262", "517", "773"];
-    const POSTGRES: [&str; 6] = ["08", "40", "53", "57P", "25P03", "55P03"];
-    SQLITE.contains(&code) || (code.len() == 5 && POSTGRES.iter().any(|class| code.starts_with(class)))
+/// Five characters are a SQLSTATE of Postgres, fewer a result code of SQLite, whose lowest byte is the kind.
+fn is_transient_code(code: &str) -> bool {
+    match code.parse::<u32>() {
+        // busy, locked, no memory, interrupted, I/O, full, cannot open, protocol
+        Ok(code_of_sqlite) if code.len() < 5 => matches!(code_of_sqlite & 0xff, 5 | 6 | 7 | 9 | 10 | 13 | 14 | 15),
+        // connection, transaction rolled back, resources, operator, system, left idle, lock not available, read only
+        _ => ["08", "40", "53", "57", "58", "25P03", "55P03", "25006"].iter().any(|class| code.starts_with(class)),
+    }
 }
 
 /// A pool of connections to one database. Cheap to clone.
@@ -258,4 +264,19 @@ async fn connect_postgres(url: &str) -> Result<PgPool, DbError> {
 fn local_now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_transient_code;
+
+    #[test]
+    fn what_may_pass_and_what_stays() {
+        for passes in ["5", "6", "261", "517", "10", "40001", "40P01", "53300", "57P01", "08006", "25006"] {
+            assert!(is_transient_code(passes), "{passes}");
+        }
+        for stays in ["1", "19", "787", "2067", "23505", "23503", "42601", "22P02"] {
+            assert!(!is_transient_code(stays), "{stays}");
+        }
+    }
 }

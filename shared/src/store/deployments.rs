@@ -8,7 +8,7 @@ mod progress;
 
 pub use progress::*;
 
-use super::{Db, DbError, On, Row, Tx, sql, status_events};
+use super::{Asked, Db, DbError, On, Row, Tx, servers, sql, status_events};
 use crate::domain::{AppId, BuildId, ClientId, CustomerId, DeploymentId, JobId, ServerId, status::DeploymentStatus};
 
 /// The columns of a [`Deployment`], before the rest of a statement.
@@ -24,7 +24,22 @@ macro_rules! select {
     };
 }
 
+/// The same without what can be large: the environment and the compose text are empty.
+macro_rules! select_brief {
+    ($rest:literal) => {
+        concat!(
+            "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
+                    image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain,
+                    cast('' as text) as env_sealed, cast(null as text) as compose, vps_id, vps_ip, deployed_at,
+                    error_code, error_message, created_at, updated_at
+             from deployments ",
+            $rest
+        )
+    };
+}
+
 use select;
+use select_brief;
 
 /// The field of a [`crate::secrets::Place`] for a deployment's environment, a JSON object of texts; the row is its id.
 pub const ENV_FIELD: &str = "deployments.env_sealed";
@@ -38,6 +53,8 @@ pub enum Desired {
 }
 
 impl Desired {
+    pub const ALL: &'static [Self] = &[Self::Live, Self::Stopped, Self::Deleted];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -51,10 +68,7 @@ impl std::str::FromStr for Desired {
     type Err = crate::domain::status::UnknownStatus;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        [Self::Live, Self::Stopped, Self::Deleted]
-            .into_iter()
-            .find(|d| d.as_str() == s)
-            .ok_or(crate::domain::status::UnknownStatus)
+        Self::ALL.iter().copied().find(|d| d.as_str() == s).ok_or(crate::domain::status::UnknownStatus)
     }
 }
 
@@ -141,8 +155,7 @@ fn read(r: &Row) -> Result<Deployment, DbError> {
 
 /// The next release number of an app on a server. Locks the server's row, so that two callers never get the same one.
 pub async fn next_sequence(tx: &mut Tx, client: ClientId, server: ServerId, app: AppId) -> Result<i64, DbError> {
-    let lock = sql("update servers set updated_at = updated_at where id = $1 and client_id = $2");
-    lock.text(server).text(client).execute(&mut *tx).await?;
+    servers::lock(&mut *tx, client, server).await?;
     sql("select coalesce(max(sequence), 0) + 1 as next from deployments where server_id = $1 and app_id = $2")
         .text(server)
         .text(app)
@@ -195,7 +208,7 @@ pub struct Filter {
     pub server: Option<ServerId>,
 }
 
-/// A client's deployments, newest first, those older than `before`.
+/// A client's deployments, newest first, those older than `before`; without environments and compose texts.
 pub async fn list(
     on: impl Into<On<'_>>,
     client: ClientId,
@@ -203,7 +216,7 @@ pub async fn list(
     before: Option<DeploymentId>,
     limit: i64,
 ) -> Result<Vec<Deployment>, DbError> {
-    sql(select!(
+    sql(select_brief!(
         "where client_id = $1 and (cast($2 as text) is null or app_id = $2)
            and (cast($3 as text) is null or customer_id = $3) and (cast($4 as text) is null or server_id = $4)
            and (cast($5 as text) is null or id < $5) order by id desc limit $6"
@@ -218,20 +231,30 @@ pub async fn list(
     .await
 }
 
-/// Asks for a deployment to be stopped; the caller enqueues the job. False unless it is live.
-pub async fn request_stop(tx: &mut Tx, db: &Db, client: ClientId, id: DeploymentId) -> Result<bool, DbError> {
+/// Asks for a live deployment to be stopped; the caller enqueues the job. Holds the row until the transaction ends.
+pub async fn request_stop(tx: &mut Tx, db: &Db, client: ClientId, id: DeploymentId) -> Result<Asked, DbError> {
     let now = db.now_ms();
-    let asked = sql("update deployments set desired = 'stopped', updated_at = $1
+    let first = sql("update deployments set desired = 'stopped', updated_at = $1
                      where id = $2 and client_id = $3 and desired = 'live' and status = 'live'");
-    Ok(asked.int(now).text(id).text(client).execute(tx).await? == 1)
+    if first.int(now).text(id).text(client).execute(&mut *tx).await? == 1 {
+        return Ok(Asked::First);
+    }
+    let again = sql("update deployments set updated_at = $1
+                     where id = $2 and client_id = $3 and desired = 'stopped' and status = 'live'");
+    Ok(if again.int(now).text(id).text(client).execute(tx).await? == 1 { Asked::Again } else { Asked::Idle })
 }
 
-/// Asks for a deployment's end; the caller cancels a running job and enqueues one. False when it was asked before.
-pub async fn request_delete(tx: &mut Tx, db: &Db, client: ClientId, id: DeploymentId) -> Result<bool, DbError> {
+/// Asks for a deployment's end; the caller cancels a running job and enqueues one. Holds the row until the transaction
+/// ends.
+pub async fn request_delete(tx: &mut Tx, db: &Db, client: ClientId, id: DeploymentId) -> Result<Asked, DbError> {
     let now = db.now_ms();
-    let asked = sql("update deployments set desired = 'deleted', updated_at = $1
-                     where id = $2 and client_id = $3 and desired <> 'deleted'");
-    Ok(asked.int(now).text(id).text(client).execute(tx).await? == 1)
+    let first = sql("update deployments set desired = 'deleted', updated_at = $1
+                     where id = $2 and client_id = $3 and desired <> 'deleted' and status <> 'deleted'");
+    if first.int(now).text(id).text(client).execute(&mut *tx).await? == 1 {
+        return Ok(Asked::First);
+    }
+    let again = sql("update deployments set updated_at = $1 where id = $2 and client_id = $3 and status <> 'deleted'");
+    Ok(if again.int(now).text(id).text(client).execute(tx).await? == 1 { Asked::Again } else { Asked::Idle })
 }
 
 async fn event(

@@ -32,6 +32,14 @@ pub async fn insert(tx: &mut Tx, key: &ForgeHostKey) -> Result<(), DbError> {
     .map(|_| ())
 }
 
+pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: Uuid) -> Result<Option<ForgeHostKey>, DbError> {
+    sql("select id, client_id, host, port, public_key, created_at from forge_host_keys where id = $1 and client_id = $2")
+        .text(id)
+        .text(client)
+        .fetch_optional(on, read)
+        .await
+}
+
 /// A client's host keys, newest first, those older than `before`.
 pub async fn list(
     on: impl Into<On<'_>>,

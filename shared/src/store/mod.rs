@@ -4,6 +4,7 @@
 //! write is compare-and-set and reports how many rows it changed; the same SQL text runs on SQLite and Postgres.
 //! Absent: no HTTP, no job logic, no decision about what a status means (that is [`crate::domain`]).
 
+mod asked;
 mod bell;
 mod db;
 pub mod deployments;
@@ -31,6 +32,7 @@ pub mod sessions;
 pub mod status_events;
 pub mod users;
 
+pub use asked::Asked;
 pub use bell::Listener;
 pub use db::{Db, DbError, Tx};
 pub use fence::Fence;

@@ -29,7 +29,7 @@ impl Default for Patience {
 impl Patience {
     /// True, after a pause, when the failure is an outage, so that the same may work now.
     pub async fn bears(&mut self, e: &DbError) -> bool {
-        if !e.is_outage() {
+        if !e.is_transient() {
             return false;
         }
         warn!(error = ?e, "the database does not answer; trying again");

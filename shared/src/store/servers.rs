@@ -5,7 +5,7 @@
 
 use secrecy::SecretString;
 
-use super::{Db, DbError, Fence, On, Row, Tx, sql, status_events};
+use super::{Asked, Db, DbError, Fence, On, Row, Tx, sql, status_events};
 use crate::{
     domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
     secrets::{MasterKey, Place, Sealed},
@@ -163,6 +163,13 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: ServerId) -> Resul
     sql(select!("where id = $1 and client_id = $2")).text(id).text(client).fetch_optional(on, read).await
 }
 
+/// Holds a server's row until the transaction ends, so that what is decided about the server stays true. False when
+/// there is no such server.
+pub async fn lock(tx: &mut Tx, client: ClientId, id: ServerId) -> Result<bool, DbError> {
+    let lock = sql("update servers set updated_at = updated_at where id = $1 and client_id = $2");
+    Ok(lock.text(id).text(client).execute(tx).await? == 1)
+}
+
 /// A client's servers, newest first, those older than `before`; of one customer when one is given.
 pub async fn list(
     on: impl Into<On<'_>>,
@@ -199,12 +206,16 @@ pub async fn usable_for(
     .await
 }
 
-/// Asks for a server's end; the caller enqueues the job. False when there is no such server, or it was asked before.
-pub async fn request_delete(tx: &mut Tx, db: &Db, client: ClientId, id: ServerId) -> Result<bool, DbError> {
+/// Asks for a server's end; the caller enqueues the job. Holds the row until the transaction ends.
+pub async fn request_delete(tx: &mut Tx, db: &Db, client: ClientId, id: ServerId) -> Result<Asked, DbError> {
     let now = db.now_ms();
-    let asked = sql("update servers set delete_requested_at = $1, updated_at = $1
+    let first = sql("update servers set delete_requested_at = $1, updated_at = $1
                      where id = $2 and client_id = $3 and delete_requested_at is null and status <> 'deleted'");
-    Ok(asked.int(now).text(id).text(client).execute(tx).await? == 1)
+    if first.int(now).text(id).text(client).execute(&mut *tx).await? == 1 {
+        return Ok(Asked::First);
+    }
+    let again = sql("update servers set updated_at = $1 where id = $2 and client_id = $3 and status <> 'deleted'");
+    Ok(if again.int(now).text(id).text(client).execute(tx).await? == 1 { Asked::Again } else { Asked::Idle })
 }
 
 /// A server as its worker sees it; `None` when the fence does not hold or there is no such server.
@@ -269,6 +280,12 @@ pub async fn fail_unfenced(
     move_from(tx, db, &server, to, Some((code, message)), Some(code)).await
 }
 
+/// Takes an ended server back to its beginning, with the replay of its job. False when it has not ended that way.
+pub async fn begin_again(tx: &mut Tx, db: &Db, server: &Server) -> Result<bool, DbError> {
+    let Some(first) = server.status.replayed() else { return Ok(false) };
+    set_status(tx, db, server, first, None, Some("replayed")).await
+}
+
 async fn move_from(
     tx: &mut Tx,
     db: &Db,
@@ -280,6 +297,18 @@ async fn move_from(
     if !server.status.may_become(to) {
         return Ok(server.status == to);
     }
+    set_status(tx, db, server, to, error, detail).await
+}
+
+/// The compare-and-set write, whatever the order says.
+async fn set_status(
+    tx: &mut Tx,
+    db: &Db,
+    server: &Server,
+    to: ServerStatus,
+    error: Option<(&str, &str)>,
+    detail: Option<&str>,
+) -> Result<bool, DbError> {
     let now = db.now_ms();
     let moved = sql("update servers set status = $1, updated_at = $2, error_code = $3, error_message = $4
                      where id = $5 and status = $6")

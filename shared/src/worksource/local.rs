@@ -30,7 +30,7 @@ use crate::{
 
 /// How long a login at the registry lives: one push.
 const PUSH_LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// More host keys than this are not read for one build.
+/// More host keys than this are not read for the submodules of one build.
 const HOST_KEYS: i64 = 200;
 
 /// The queue of this database as a source of builds.
@@ -197,8 +197,19 @@ impl LocalHandler {
         self.key.open_text(place, &key.private_key_sealed).map(Some).map_err(sealed)
     }
 
+    /// Submodules may come from any forge of the client; without them, only the app's own forge is connected to.
     async fn host_keys(&self, app: &App) -> Result<Vec<HostKey>, BuildFailure> {
-        let keys = forge_host_keys::list(&self.db, app.client, None, HOST_KEYS).await.map_err(unavailable)?;
+        let url = &app.settings.git_url;
+        let mut keys = match url.host().parse() {
+            Ok(host) => {
+                forge_host_keys::for_host(&self.db, app.client, &host, url.port()).await.map_err(unavailable)?
+            }
+            Err(_) => Vec::new(),
+        };
+        if app.settings.submodules {
+            let others = forge_host_keys::list(&self.db, app.client, None, HOST_KEYS).await.map_err(unavailable)?;
+            keys.extend(others);
+        }
         let host_key = |k: forge_host_keys::ForgeHostKey| {
             let port = u16::try_from(k.port).ok()?;
             Some(HostKey { host: k.host.to_string(), port, public_key: k.public_key })

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shared::{
-    domain::ClientId,
-    queue::{Cancel, Enqueued, JobKind, NewJob, cancel, enqueue, replay},
+    domain::{ClientId, JobId},
+    queue::{self, Cancel, Enqueued, JobKind, NewJob, Replay, cancel, enqueue, replay},
     store::sql,
 };
 use uuid::Uuid;
@@ -18,6 +18,7 @@ on_both! {
     a_queued_job_is_cancelled_at_once,
     a_running_job_is_told_to_stop,
     a_failing_job_backs_off_and_ends_in_the_dead_letters_and_replays,
+    a_replay_waits_for_its_turn,
     a_panic_costs_an_attempt_not_the_worker,
     a_refused_job_is_not_tried_again,
     an_attempt_past_its_time_is_stopped,
@@ -75,7 +76,7 @@ async fn a_queued_job_is_cancelled_at_once(h: &Harness) {
     tx.commit().await.unwrap();
     let mut worker = h.worker().start().await;
     worker.says(&format!("ABANDONED {id}#0 cancelled"), SOON).await;
-    assert_eq!(h.row(id).await.state, "cancelled");
+    assert_eq!(h.row(id).await.state.as_str(), "cancelled");
     assert!(h.effects(id).await.is_empty(), "it never ran");
     let mut tx = h.db.begin().await.unwrap();
     assert_eq!(cancel(&mut tx, &h.db, id).await.unwrap(), Cancel::TooLate);
@@ -107,13 +108,48 @@ async fn a_failing_job_backs_off_and_ends_in_the_dead_letters_and_replays(h: &Ha
 
     let heal = sql("update probe_specs set behaviour = 'sleep' where subject_id = $1");
     heal.text(job.subject).execute(&h.db).await.unwrap();
-    let mut tx = h.db.begin().await.unwrap();
-    assert!(replay(&mut tx, &h.db, id).await.unwrap());
-    tx.commit().await.unwrap();
+    assert_eq!(replayed(h, id).await, Replay::Queued);
     let row = h.until(id, &["succeeded"], SOON).await;
     assert_eq!(row.attempt, 4, "a replayed job counts on, so that its fence stays new");
-    let mut tx = h.db.begin().await.unwrap();
-    assert!(!replay(&mut tx, &h.db, id).await.unwrap(), "only the dead can be replayed");
+    assert_eq!(replayed(h, id).await, Replay::NotGivenUp);
+}
+
+/// Asks for a replay once the handler's word on the job's end is recorded.
+async fn replayed(h: &Harness, id: JobId) -> Replay {
+    let asked = async {
+        loop {
+            let job = queue::get(&h.db, id).await.unwrap().unwrap();
+            let mut tx = h.db.begin().await.unwrap();
+            let replayed = replay(&mut tx, &h.db, &job).await.unwrap();
+            tx.commit().await.unwrap();
+            if replayed != Replay::Unsettled {
+                return replayed;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.expect("in time")
+}
+
+async fn a_replay_waits_for_its_turn(h: &Harness) {
+    let job = NewJob { unique_key: Some("one-at-a-time".into()), ..h.job("sleep", 0).await };
+    let failed = h.add(&job).await;
+    let end = |abandoned| {
+        sql("update jobs set state = 'failed', finished_at = 1, abandoned = $1 where id = $2")
+            .int(abandoned)
+            .text(failed)
+    };
+    end(1).execute(&h.db).await.unwrap();
+    let row = queue::get(&h.db, failed).await.unwrap().unwrap();
+    let ask = async || {
+        let mut tx = h.db.begin().await.unwrap();
+        replay(&mut tx, &h.db, &row).await.unwrap()
+    };
+    assert_eq!(ask().await, Replay::Unsettled);
+    end(0).execute(&h.db).await.unwrap();
+    assert_eq!(ask().await, Replay::Queued);
+    h.add(&job).await;
+    assert_eq!(ask().await, Replay::Active, "another job has its unique key");
 }
 
 async fn a_panic_costs_an_attempt_not_the_worker(h: &Harness) {

@@ -177,7 +177,7 @@ async fn a_paused_queue_claims_nothing(h: &Harness) {
     // A round trip through the same worker's poll interval, several times over.
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(30)).await;
-        assert_eq!(get(&h.db, id).await.unwrap().unwrap().state, "queued");
+        assert_eq!(get(&h.db, id).await.unwrap().unwrap().state.as_str(), "queued");
     }
     set_paused(&h.db, JobKind::Noop, false).await.unwrap();
     worker.until_started(1).await;

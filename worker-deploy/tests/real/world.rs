@@ -16,7 +16,7 @@ use shared::{
     queue::{self, Handler, Job, JobKind, Lease, NewJob},
     secrets::{MasterKey, Place},
     ssh::{Exec, Session, Target},
-    store::{Db, deployments, log_segments, servers, sql},
+    store::{Asked, Db, deployments, log_segments, servers, sql},
 };
 use worker_provision::{ProvisionWorker, ServerSettings};
 
@@ -179,7 +179,7 @@ impl World {
 
     pub async fn stop(&self, id: DeploymentId) {
         let mut tx = self.db.begin().await.unwrap();
-        assert!(deployments::request_stop(&mut tx, &self.db, self.client, id).await.unwrap());
+        assert_eq!(deployments::request_stop(&mut tx, &self.db, self.client, id).await.unwrap(), Asked::First);
         queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -194,7 +194,7 @@ impl World {
 
     pub async fn delete(&self, id: DeploymentId) {
         let mut tx = self.db.begin().await.unwrap();
-        assert!(deployments::request_delete(&mut tx, &self.db, self.client, id).await.unwrap());
+        assert_eq!(deployments::request_delete(&mut tx, &self.db, self.client, id).await.unwrap(), Asked::First);
         queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
         tx.commit().await.unwrap();
     }

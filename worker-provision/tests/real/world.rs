@@ -15,7 +15,7 @@ use shared::{
     secrets::MasterKey,
     ssh::{Session, SshError, Target},
     store::{
-        Db, log_segments,
+        Asked, Db, log_segments,
         servers::{self, Server},
         sql,
     },
@@ -126,7 +126,7 @@ impl World {
 
     pub async fn ask_delete(&self, id: ServerId) {
         let mut tx = self.db.begin().await.unwrap();
-        assert!(servers::request_delete(&mut tx, &self.db, self.client, id).await.unwrap());
+        assert_eq!(servers::request_delete(&mut tx, &self.db, self.client, id).await.unwrap(), Asked::First);
         tx.commit().await.unwrap();
     }
 

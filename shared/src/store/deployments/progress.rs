@@ -2,7 +2,7 @@
 //!
 //! Invariant: every function but the `_unfenced` ones changes nothing unless the job's attempt still runs.
 
-use super::{Deployment, event, read, select};
+use super::{Deployment, event, read, select, select_brief};
 use crate::{
     domain::{AppId, DeploymentId, ServerId, status::DeploymentStatus},
     store::{Db, DbError, Fence, On, Tx, domains, sql},
@@ -26,9 +26,10 @@ pub async fn load_unfenced(on: impl Into<On<'_>>, id: DeploymentId) -> Result<Op
     sql(select!("where id = $1")).text(id).fetch_optional(on, read).await
 }
 
-/// All deployments of an app on a server that may have left something there, newest first.
+/// All deployments of an app on a server that may have left something there, newest first; without environments and
+/// compose texts.
 pub async fn on_server(on: impl Into<On<'_>>, server: ServerId, app: AppId) -> Result<Vec<Deployment>, DbError> {
-    sql(select!("where server_id = $1 and app_id = $2 and status <> 'deleted' order by sequence desc limit 100"))
+    sql(select_brief!("where server_id = $1 and app_id = $2 and status <> 'deleted' order by sequence desc limit 100"))
         .text(server)
         .text(app)
         .fetch_all(on, read)
@@ -103,7 +104,7 @@ pub struct Place<'a> {
 /// forbids it, or a newer release is live already.
 pub async fn set_live(tx: &mut Tx, db: &Db, fence: Fence, id: DeploymentId, place: Place<'_>) -> Result<bool, DbError> {
     let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
-    let live = sql(select!("where server_id = $1 and app_id = $2 and status = 'live' and id <> $3"))
+    let live = sql(select_brief!("where server_id = $1 and app_id = $2 and status = 'live' and id <> $3"))
         .text(deployment.server)
         .text(deployment.app)
         .text(id)
@@ -136,7 +137,7 @@ pub async fn set_deleted(tx: &mut Tx, db: &Db, fence: Fence, id: DeploymentId) -
 
 /// Marks every deployment on a server deleted: the server is gone, and so are they.
 pub async fn all_deleted(tx: &mut Tx, db: &Db, fence: Fence, server: ServerId) -> Result<(), DbError> {
-    let left = sql(select!(
+    let left = sql(select_brief!(
         "where server_id = $1 and status <> 'deleted'
            and exists (select 1 from jobs where id = $2 and attempt = $3 and state = 'running')"
     ))
@@ -170,6 +171,12 @@ async fn free_domain(tx: &mut Tx, deployment: &Deployment) -> Result<(), DbError
     domains::release_unused(tx, deployment.client, deployment.server, app).await.map(|_| ())
 }
 
+/// Takes an ended deployment back to its beginning, with the replay of its job. False when it has not ended that way.
+pub async fn begin_again(tx: &mut Tx, db: &Db, deployment: &Deployment) -> Result<bool, DbError> {
+    let Some(first) = deployment.status.replayed() else { return Ok(false) };
+    set_status(tx, db, deployment, first, None, Some("replayed")).await
+}
+
 async fn move_from(
     tx: &mut Tx,
     db: &Db,
@@ -181,6 +188,18 @@ async fn move_from(
     if !deployment.status.may_become(to) {
         return Ok(deployment.status == to);
     }
+    set_status(tx, db, deployment, to, error, detail).await
+}
+
+/// The compare-and-set write, whatever the order says.
+async fn set_status(
+    tx: &mut Tx,
+    db: &Db,
+    deployment: &Deployment,
+    to: DeploymentStatus,
+    error: Option<(&str, &str)>,
+    detail: Option<&str>,
+) -> Result<bool, DbError> {
     let now = db.now_ms();
     let moved = sql("update deployments set status = $1, updated_at = $2, error_code = $3, error_message = $4
                      where id = $5 and status = $6")

@@ -13,6 +13,7 @@ crate::on_both_databases! {
     a_build_that_succeeds_on_its_second_attempt,
     failures_keep_their_code_and_leave_the_current_image,
     a_log_is_bounded_and_says_so_and_only_its_holder_writes,
+    the_forges_own_host_keys_are_read_however_many_there_are,
 }
 
 struct Scene {
@@ -164,4 +165,34 @@ async fn a_log_is_bounded_and_says_so_and_only_its_holder_writes(scratch: &Scrat
     let skipped = builds::advance(&mut tx, fence(2), id, BuildStatus::Pushing, None, 1).await.expect("advance");
     assert!(!skipped, "a status was left out");
     assert!(builds::advance(&mut tx, fence(2), id, BuildStatus::Fetching, None, 1).await.expect("advance"));
+}
+
+async fn the_forges_own_host_keys_are_read_however_many_there_are(scratch: &Scratch) {
+    let scene = scene(scratch).await;
+    let mut tx = scene.db.begin().await.expect("begin");
+    let key = |host: String| forge_host_keys::ForgeHostKey {
+        id: uuid::Uuid::now_v7(),
+        client: scene.client,
+        host: host.parse().expect("a host"),
+        port: 443,
+        public_key: "ssh-ed25519 AAAA".into(),
+        created_at: 0,
+    };
+    forge_host_keys::insert(&mut tx, &key("git.example.com".into())).await.expect("inserted");
+    for n in 0..HOST_KEYS {
+        forge_host_keys::insert(&mut tx, &key(format!("h{n}.example.com"))).await.expect("inserted");
+    }
+    tx.commit().await.expect("commit");
+    let local = LocalHandler {
+        db: scene.db.clone(),
+        key: MasterKey::new(&[7; 32]).expect("key"),
+        max_log_bytes: 1,
+        handler: Arc::new(Scripted(Mutex::new(Vec::new()))),
+    };
+    let mut app = apps::get(&scene.db, scene.client, scene.app).await.expect("read").expect("app");
+    let hosts = |keys: Vec<HostKey>| keys.into_iter().map(|k| k.host).collect::<Vec<_>>();
+    assert_eq!(hosts(local.host_keys(&app).await.expect("keys")), ["git.example.com"]);
+    app.settings.submodules = true;
+    let all = hosts(local.host_keys(&app).await.expect("keys"));
+    assert!(all.contains(&"git.example.com".to_owned()) && all.contains(&"h0.example.com".to_owned()), "{all:?}");
 }

@@ -1,0 +1,44 @@
+//! The jobs of servers and deployments.
+//!
+//! Invariant: who asks for an end that was asked for before gets a new job when none works on it any more, so that an
+//! end that was given up can be asked for again.
+
+use shared::{
+    domain::{ClientId, ServerId},
+    queue::{JobKind, NewJob, enqueue, is_active},
+    store::{
+        Asked, Tx,
+        deployments::{self, Deployment},
+        servers::{self, Server},
+    },
+};
+use uuid::Uuid;
+
+use crate::{app::App, problem::Problem};
+
+/// Whether somebody who asked for an end needs a job for it.
+pub async fn is_needed(tx: &mut Tx, asked: Asked, kind: JobKind, subject: impl Into<Uuid>) -> Result<bool, Problem> {
+    Ok(match asked {
+        Asked::First => true,
+        Asked::Again => !is_active(tx, kind, subject).await?,
+        Asked::Idle => false,
+    })
+}
+
+/// Puts a job for a server into the queue and shows what is stored then.
+pub async fn on_server(app: &App, tx: &mut Tx, client: ClientId, id: ServerId) -> Result<Server, Problem> {
+    let job = NewJob { exclusive_key: Some(id.to_string()), ..NewJob::new(JobKind::Provision, id, client) };
+    let job = enqueue(tx, &app.db, &job).await?.id();
+    servers::set_job(tx, client, id, job).await?;
+    servers::get(tx, client, id).await?.ok_or_else(Problem::internal)
+}
+
+/// The same for a deployment. Jobs of one app on one server never run at the same time.
+pub async fn on_deployment(app: &App, tx: &mut Tx, on: &Deployment) -> Result<Deployment, Problem> {
+    // Not the key of the server's own jobs: a deployment waits for its server, which must then be able to get ready.
+    let exclusive_key = Some(format!("deploy:{}:{}", on.server, on.app));
+    let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Deploy, on.id, on.client) };
+    let job = enqueue(tx, &app.db, &job).await?.id();
+    deployments::set_job(tx, on.client, on.id, job).await?;
+    deployments::get(tx, on.client, on.id).await?.ok_or_else(Problem::internal)
+}

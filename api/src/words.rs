@@ -1,0 +1,106 @@
+//! Sets of fixed texts in requests and answers: statuses, modes, kinds. The domain's own types, so that nothing is
+//! written twice, and the document names every value.
+
+use std::borrow::Cow;
+
+use poem_openapi::{
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+    types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
+};
+use serde_json::Value;
+use shared::{
+    domain::status::{BuildStatus, DeploymentStatus, ServerStatus},
+    queue::{JobKind, JobState},
+    store::{app_env::EnvScope, apps::DockerfileMode, deployments::Desired},
+};
+
+/// A type with a few values, each with a text.
+pub trait Words: Copy + Send + Sync + 'static {
+    /// Its name in the document, and what it is.
+    const NAME: &'static str;
+    const ABOUT: &'static str;
+    const ALL: &'static [Self];
+    fn text(self) -> &'static str;
+}
+
+macro_rules! words {
+    ($($name:ident, $about:literal;)*) => {$(
+        impl Words for $name {
+            const NAME: &'static str = stringify!($name);
+            const ABOUT: &'static str = $about;
+            const ALL: &'static [Self] = $name::ALL;
+
+            fn text(self) -> &'static str {
+                self.as_str()
+            }
+        }
+    )*};
+}
+
+words! {
+    BuildStatus, "How far a build is. `success`, `failed` and `cancelled` are ends.";
+    ServerStatus, "How far a server is. It can be used when it is `ready`.";
+    DeploymentStatus, "How far a deployment is. It serves its domain when it is `live`.";
+    Desired, "What a deployment is meant to be.";
+    DockerfileMode, "`auto`: the repository's own Dockerfile when it has one, else a generated one. `generate`: always a generated one.";
+    EnvScope, "Where a variable is used: while the image is built, in the running container, or both.";
+    JobState, "How a job stands. `dead`: it failed too often.";
+    JobKind, "A kind of work, with a queue of its own.";
+}
+
+/// One of the texts of `T`.
+#[derive(Clone, Copy, Debug)]
+pub struct Word<T>(pub T);
+
+impl<T: Words> Type for Word<T> {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        T::NAME.into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(T::NAME.into())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(T::NAME.into(), |_| MetaSchema {
+            description: Some(T::ABOUT),
+            enum_items: T::ALL.iter().map(|word| Value::from(word.text())).collect(),
+            ..MetaSchema::new("string")
+        });
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+fn find<T: Words>(text: &str) -> Option<Word<T>> {
+    T::ALL.iter().copied().find(|word| word.text() == text).map(Word)
+}
+
+impl<T: Words> ParseFromJSON for Word<T> {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let value = value.unwrap_or_default();
+        value.as_str().and_then(find).ok_or_else(|| ParseError::expected_type(value))
+    }
+}
+
+impl<T: Words> ParseFromParameter for Word<T> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        find(value).ok_or_else(|| ParseError::custom("it is none of the possible values"))
+    }
+}
+
+impl<T: Words> ToJSON for Word<T> {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::from(self.0.text()))
+    }
+}
