@@ -72,11 +72,14 @@ mirror_up() {
 
 # --- the product's registry ---------------------------------------------------------------
 
+# With the run that uses it, and gone with that: a repository of an earlier run would spare a later one its pushes.
+REGISTRY_DATA=${BYOP_RUN:-$BYOP_STATE/run}/registry
+
 token_certificate() { printf '%s/registry-token.crt' "$DATA_DIR"; }
 
 registry_config() {
   {
-    registry_storage "$BYOP_STATE/registry/data"
+    registry_storage "$REGISTRY_DATA"
     cat <<Y
 auth:
   token:
@@ -100,7 +103,7 @@ registry_start() {
   [ -s "$(token_certificate)" ] || die "no $(token_certificate); run 'api init' first (BYOP_DATA_DIR=$DATA_DIR)"
   registry_config
   stop registry
-  mkdir -p "$BYOP_STATE/registry/data"
+  mkdir -p "$REGISTRY_DATA"
   spawn registry docker-registry serve "$BYOP_STATE/registry/registry.yml"
   wait_until 10 registry_answers || die "the registry did not start, see $(log_file registry)"
   step "registry up: $GATEWAY:$REGISTRY_PORT, tokens from ${BYOP_API_URL:-http://$GATEWAY:$API_PORT}/registry/token"
