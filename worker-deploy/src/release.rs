@@ -53,6 +53,10 @@ impl Release {
         format!("{}/compose.yaml", self.dir())
     }
 
+    pub fn unrouted_file(&self) -> String {
+        format!("{}/unrouted.yaml", self.dir())
+    }
+
     /// In memory only, and only while the image is pulled.
     pub fn docker_config(&self) -> String {
         format!("/run/byop/pull/{}", self.deployment.id.0.simple())

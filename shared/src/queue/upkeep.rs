@@ -43,7 +43,7 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// Renews leases five times in each lease's life, until `stop`: an outage of two thirds of a lease, and the time to
-    /// connect again after it, cost none. No try takes longer than the pause between two.
+    /// connect again after it, cost none. No try takes longer than a third of it.
     pub async fn renew_until(&self, stop: CancellationToken) {
         let pause = self.claimant.lease / 5;
         let mut tick = interval(pause);
@@ -52,7 +52,7 @@ impl Upkeep {
         let mut proven = Instant::now();
         while !ended(&stop, tick.tick()).await {
             let asked = Instant::now();
-            let failure = match timeout(pause, self.renew(&mut unknown)).await {
+            let failure = match timeout(self.claimant.lease / 3, self.renew(&mut unknown)).await {
                 Ok(Ok(())) => {
                     proven = asked;
                     continue;

@@ -80,7 +80,7 @@ pub async fn wipe(session: &Session, release: &Release) -> Result<(), Failure> {
 
 /// Ends what an earlier attempt of this release may still be doing.
 pub async fn stop_units(session: &Session, release: &Release) -> Result<(), Failure> {
-    for step in ["pull", "up"] {
+    for step in ["pull", "trial", "up"] {
         session.stop_unit(&format!("{}-{step}", release.project())).await?;
     }
     session.run(&["rm", "-rf", &release.docker_config()], Exec::default()).await?;

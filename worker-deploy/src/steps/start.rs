@@ -9,11 +9,12 @@ use shared::{
     store::{Db, deployments},
 };
 
+use super::verify::healthy;
 use crate::{log::DeployLog, release::Release};
 
 const LOG_LINES: &str = "40";
 /// Whether the image can test itself: with what it says, or with a client it has.
-const HEALTH_KIND: &str = r#"set -eu
+const PROBE_KIND: &str = r#"set -eu
 if [ "$(docker image inspect --format '{{if .Config.Healthcheck}}own{{end}}' "$1")" = own ]; then echo own; exit; fi
 timeout 60 docker run --rm --network none --entrypoint sh "$1" -c 'command -v grep >/dev/null &&
   { command -v wget || command -v curl || command -v python3 || command -v node || command -v bash; } >/dev/null' \
@@ -27,7 +28,23 @@ pub async fn place_env(session: &Session, release: &Release) -> Result<(), Failu
     Ok(session.put_file(&format!("{}/env", release.dir()), text, "0600").await?)
 }
 
-/// Starts the release's project and waits until its container is healthy. The earlier release is not touched.
+/// Laid over the compose file, it keeps Traefik from the release.
+const UNROUTED: &str = "services: {app: {labels: {traefik.enable: \"false\"}}}\n";
+
+/// How a release can be seen to be healthy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    /// By the image's own health check.
+    Own,
+    /// By a client that the image has.
+    Client,
+    /// Only from outside: Docker cannot tell Traefik that it is not yet, or no longer, healthy.
+    Outside,
+}
+
+/// Starts the release's project and waits until its container is healthy. The earlier release is not touched: Traefik
+/// sees a container once its health check passes. One without any would be sent requests at once, so it is tried without
+/// a route first, and started anew once it has answered.
 pub async fn start(
     session: &Session,
     db: &Db,
@@ -35,16 +52,35 @@ pub async fn start(
     limit: Duration,
     log: &DeployLog,
 ) -> Result<(), Failure> {
-    let compose = compose_text(session, release).await?;
+    let probe = probe(session, release).await?;
+    let compose = compose_text(release, probe)?;
     if !deployments::set_compose(db, release.fence, release.deployment.id, &compose).await? {
         return Err(Failure::Stopped);
     }
     session.put_file(&release.compose_file(), compose, "0600").await?;
+    if probe == Probe::Outside {
+        log.write("the image has no health check and no client for one: it is tried without a route first").await;
+        session.put_file(&release.unrouted_file(), UNROUTED, "0600").await?;
+        up(session, release, "trial", &["-f", &release.unrouted_file()], limit, log).await?;
+        healthy(session, release, limit, log).await?;
+    }
     log.write("starting the container").await;
+    up(session, release, "up", &[], limit, log).await
+}
+
+/// `compose up` as the unit `step`, with further files laid over the release's own.
+async fn up(
+    session: &Session,
+    release: &Release,
+    step: &str,
+    over: &[&str],
+    limit: Duration,
+    log: &DeployLog,
+) -> Result<(), Failure> {
     let seconds = limit.as_secs().to_string();
     let up = ["up", "-d", "--wait", "--wait-timeout", &seconds, "--no-build", "--pull", "never", "--remove-orphans"];
-    let unit = release.unit("up", compose_argv(release, &up), limit + Duration::from_secs(60));
-    let result = session.run_unit(&unit).await?;
+    let argv = compose_argv(release, &[over, &up].concat());
+    let result = session.run_unit(&release.unit(step, argv, limit + Duration::from_secs(60))).await?;
     log.write(&result.log).await;
     if result.success() {
         return Ok(());
@@ -74,15 +110,21 @@ fn compose_argv(release: &Release, command: &[&str]) -> Vec<String> {
     head.iter().chain(command).map(|word| (*word).to_owned()).collect()
 }
 
-async fn compose_text(session: &Session, release: &Release) -> Result<String, Failure> {
+async fn probe(session: &Session, release: &Release) -> Result<Probe, Failure> {
+    let kind = session.script(PROBE_KIND, &[&release.pinned_image()], Exec::default()).await?;
+    Ok(match kind.trim() {
+        "own" => Probe::Own,
+        "client" => Probe::Client,
+        _ => Probe::Outside,
+    })
+}
+
+fn compose_text(release: &Release, probe: Probe) -> Result<String, Failure> {
     let wrong = |what: &str| Failure::permanent("release_invalid", format!("the release's {what} cannot be used"));
     let d = &release.deployment;
     let port = u16::try_from(d.port).ok().and_then(|p| p.try_into().ok()).ok_or_else(|| wrong("port"))?;
     let path = d.health_path.parse().map_err(|_| wrong("health path"))?;
-    let health_test = match session.script(HEALTH_KIND, &[&release.pinned_image()], Exec::default()).await?.trim() {
-        "client" => Some(generate::fallback_health_test(port, &path)),
-        _ => None,
-    };
+    let health_test = (probe == Probe::Client).then(|| generate::fallback_health_test(port, &path));
     let spec = DeploymentCompose {
         project: release.project().parse().map_err(|_| wrong("name"))?,
         repository: release.image.clone(),

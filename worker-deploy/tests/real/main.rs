@@ -107,6 +107,29 @@ async fn a_domain_that_does_not_lead_here_gets_no_router() {
 }
 
 #[tokio::test]
+async fn an_image_that_nothing_can_look_into_gets_no_request_before_it_answers() {
+    let Some(world) = world("image without a shell").await else { return };
+    let (one, bare) = (world.image("one"), world.image_without_shell("bare"));
+    let _worker = world.worker_with(&[("BYOP_HEALTH_TIMEOUT_S", "8")]);
+    let first = world.deployment(&one, hello()).await;
+    world.settled(first, Status::Live).await;
+
+    let silent = world.deployment(&bare, serde_json::json!({ "SILENT": "1" })).await;
+    while world.get(silent).await.status != Status::Failed {
+        assert_eq!(world.visit().await.1, first.to_string(), "{}", world.log(silent).await);
+    }
+    world.settled(silent, Status::Failed).await;
+    assert_eq!(world.get(silent).await.error_code.as_deref(), Some("unhealthy"));
+    assert_eq!(world.projects().await, [first.to_string()]);
+
+    let good = world.deployment(&bare, hello()).await;
+    world.settled(good, Status::Live).await;
+    assert_eq!(world.visit().await, ("hello $HOME \"quoted\" bare".into(), good.to_string()));
+    assert_eq!(world.projects().await, [good.to_string()]);
+    world.tear_down().await;
+}
+
+#[tokio::test]
 async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
     let Some(world) = world("crash at every step").await else { return };
     let digest = world.image("crash");

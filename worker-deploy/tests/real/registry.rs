@@ -63,12 +63,13 @@ http.createServer((q, r) => { r.end(process.env.WORD + ' ' + process.env.RELEASE
 process.on('SIGTERM', () => process.exit(0));
 "#;
 
-/// Builds and pushes an image that differs by `release`; returns its digest.
-pub fn image(registry: &Registry, dir: &Path, repository: &str, release: &str) -> String {
+/// Builds and pushes an image that differs by `release`, after some further `steps`; returns its digest.
+pub fn image(registry: &Registry, dir: &Path, repository: &str, release: &str, steps: &str) -> String {
     let context = dir.join(format!("context-{release}"));
     std::fs::create_dir_all(&context).unwrap();
     std::fs::write(context.join("server.js"), SERVER_JS).unwrap();
-    let file = format!("FROM node:22-slim\nENV RELEASE={release}\nCOPY server.js /\nCMD [\"node\", \"/server.js\"]\n");
+    let file =
+        format!("FROM node:22-slim\nENV RELEASE={release}\nCOPY server.js /\n{steps}CMD [\"node\", \"/server.js\"]\n");
     std::fs::write(context.join("Dockerfile"), file).unwrap();
     let name = format!("{}/{repository}:{release}", registry.push);
     docker(&["build", "-q", "-t", &name, context.to_str().unwrap()]);

@@ -145,7 +145,13 @@ impl World {
     }
 
     pub fn image(&self, release: &str) -> String {
-        image(&self.registry, self.dir.path(), &self.repository(), release)
+        image(&self.registry, self.dir.path(), &self.repository(), release, "")
+    }
+
+    /// An image in which nothing but the app can run, so that no health check can.
+    pub fn image_without_shell(&self, release: &str) -> String {
+        let steps = "RUN rm -f /bin/bash /bin/dash /bin/sh\n";
+        image(&self.registry, self.dir.path(), &self.repository(), release, steps)
     }
 
     pub async fn deployment(&self, digest: &str, env: serde_json::Value) -> DeploymentId {
@@ -220,7 +226,7 @@ impl World {
             .env("BYOP_DATABASE_URL", &self.url)
             .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
             .env("BYOP_REGISTRY", &self.registry.pull)
-            .env("BYOP_LEASE_S", "1")
+            .env("BYOP_LEASE_S", "2")
             .env("BYOP_RELEASE_DRAIN_S", "0")
             .env("BYOP_HEALTH_TIMEOUT_S", "30")
             .env("BYOP_LOG_FORMAT", "text")
