@@ -8,6 +8,7 @@ mod world;
 
 use shared::{
     domain::status::ServerStatus,
+    providers::{Local, Provider},
     queue::{Handler, Job, JobError, Lease},
     ssh::{Exec, generate_key},
     store::servers::Server,
@@ -67,6 +68,18 @@ async fn a_second_attempt_finds_the_first_ones_work() {
         Err(JobError::Stopped)
     ));
     world.delete(&worker, id).await;
+}
+
+#[tokio::test]
+async fn a_server_that_two_remove_at_once_is_gone_for_both() {
+    let Some(world) = world("two removals", "byop/vps:1").await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let id = world.server().await;
+    worker.run(&world.lease(id, 1).await).await.unwrap();
+    let provider = Local::new(world.settings.local.clone().unwrap());
+    let (one, other) = tokio::join!(provider.delete(id), provider.delete(id));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    world.assert_gone(id).await;
 }
 
 #[tokio::test]
