@@ -7,6 +7,7 @@ use shared::{
     crash::around,
     domain::{ServerId, status::ServerStatus as Status},
     failure::Failure,
+    login,
     providers::{Host, Local, Provider},
     queue::{Handler, Job, JobError, Lease, StopReason},
     ssh::Session,
@@ -18,6 +19,10 @@ use shared::{
 use tokio::time::{Instant, sleep};
 
 use crate::{log::ServerLog, settings::Settings, steps};
+
+/// Between two tries to connect to a machine that boots, ours or a client's.
+const OWN_PAUSE: Duration = Duration::from_millis(100);
+const FOREIGN_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs the jobs of servers.
 pub struct ProvisionWorker {
@@ -186,7 +191,8 @@ impl Attempt<'_> {
             self.log.write(&format!("this line has to be in the authorized_keys of {user}: {key}")).await;
         }
         let login = if ours { Duration::ZERO } else { settings.login_limit };
-        let patience = steps::Patience { boot: settings.boot_limit, login };
+        let pause = if ours { OWN_PAUSE } else { FOREIGN_PAUSE };
+        let patience = steps::Patience { boot: settings.boot_limit, pause, login, dev_mode: settings.dev_mode };
         steps::wait_for_ssh(&settings.master_key, server, patience).await
     }
 
@@ -236,7 +242,8 @@ impl Attempt<'_> {
 
     /// Takes our things off a machine that stays. One that never became ready may never have let us in.
     async fn detach(&self, server: &Server) -> Result<(), Failure> {
-        let session = match steps::connect(&self.worker.settings.master_key, server).await {
+        let settings = &self.worker.settings;
+        let session = match login::connect(&settings.master_key, server, settings.dev_mode).await {
             Ok(session) => session,
             Err(_) if server.bootstrap_version.is_none() => return Ok(()),
             Err(e) => return Err(e),

@@ -56,6 +56,7 @@ pub async fn world(test: &str, image: &str) -> Option<World> {
         master_key: MasterKey::new(&KEY).unwrap(),
         local: Some(local),
         server: ServerSettings::from_env().unwrap(),
+        dev_mode: true,
         boot_limit: Duration::from_secs(60),
         login_limit: Duration::ZERO,
     };
@@ -178,6 +179,7 @@ impl World {
             .env("BYOP_DATABASE_URL", &self.settings.database_url)
             .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
             .env("BYOP_LOCAL_IMAGE", &self.settings.local.as_ref().unwrap().image)
+            .env("BYOP_DEV_MODE", "1")
             .env("BYOP_LEASE_S", "1")
             .env("BYOP_HOST_LOGIN_TIMEOUT_S", "0")
             .stderr(Stdio::null())
