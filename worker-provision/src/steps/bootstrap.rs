@@ -23,24 +23,18 @@ const UNSUITABLE: i64 = 78;
 const RELOADABLE: [&str; 2] = ["live-restore", "registry-mirrors"];
 
 /// The version of the script: it changes with every letter of it.
-fn version() -> String {
+pub fn version() -> String {
     hex::encode(&Sha256::digest(SCRIPT.as_bytes())[..6])
 }
 
-/// What was found on a server that is ready.
-#[derive(Debug)]
-pub struct Prepared {
-    pub version: String,
-    pub facts: Value,
-}
-
-/// Puts the files in place and runs the script; waits for a run of an earlier attempt that is still under way.
+/// Puts the files in place and runs the script; waits for a run of an earlier attempt that is still under way. Returns
+/// what was found on the server.
 pub async fn bootstrap(
     session: &Session,
     settings: &ServerSettings,
     token: String,
     log: &ServerLog,
-) -> Result<Prepared, Failure> {
+) -> Result<Value, Failure> {
     if !session.unit_runs("bootstrap").await? {
         place_files(session, settings).await?;
     }
@@ -50,9 +44,8 @@ pub async fn bootstrap(
         return Err(failed(&result));
     }
     let line = result.log.trim().lines().last().unwrap_or_default();
-    let facts = serde_json::from_str(line)
-        .map_err(|_| Failure::transient("bootstrap_failed", "the server's self-check gave no result"))?;
-    Ok(Prepared { version: version(), facts })
+    serde_json::from_str(line)
+        .map_err(|_| Failure::transient("bootstrap_failed", "the server's self-check gave no result"))
 }
 
 fn failed(result: &UnitResult) -> Failure {

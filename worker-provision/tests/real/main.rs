@@ -4,6 +4,7 @@
 
 mod beside;
 mod crashes;
+mod draining;
 mod host;
 mod world;
 

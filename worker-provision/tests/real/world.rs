@@ -27,7 +27,7 @@ const KEY: [u8; 32] = [3; 32];
 pub struct World {
     pub db: Db,
     pub client: ClientId,
-    customer: CustomerId,
+    pub customer: CustomerId,
     pub settings: Settings,
     _dir: tempfile::TempDir,
 }
@@ -166,10 +166,12 @@ impl World {
     }
 
     /// Puts a job on the server into the queue, for the worker's own binary.
-    pub async fn enqueue(&self, server: ServerId) {
+    pub async fn enqueue(&self, server: ServerId) -> JobId {
         let mut tx = self.db.begin().await.unwrap();
-        queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Provision, server, self.client)).await.unwrap();
+        let new = NewJob::new(JobKind::Provision, server, self.client);
+        let job = queue::enqueue(&mut tx, &self.db, &new).await.unwrap().id();
         tx.commit().await.unwrap();
+        job
     }
 
     /// The worker's own binary on the same database.
