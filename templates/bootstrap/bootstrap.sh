@@ -22,12 +22,28 @@ until_ok() {
   done
 }
 
+# What changes packages is in a session of its own, so that the end of this script cuts no installation in two; the
+# lock tells whoever comes next that it goes on.
+alone() { setsid -w flock $HERE/apt.lock "$@"; }
+
 apt() {
   for pause in 1 5 0; do
-    apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" && return 0
+    alone apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" && return 0
     sleep $pause
   done
   return 1
+}
+
+# An installation that a power cut or somebody else left half done: apt refuses to work before it is finished.
+repair_packages() {
+  [ ! -e $HERE/apt.lock ] || flock $HERE/apt.lock true
+  [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || [ -n "$(dpkg --audit 2>&1)" ] || return 0
+  say "finishing an installation that was cut off"
+  for pause in 1 5 20 0; do
+    alone dpkg --force-confdef --force-confold --configure -a && break
+    sleep $pause
+  done
+  apt --fix-broken install || fail "an installation that was cut off cannot be finished: dpkg --configure -a"
 }
 
 # Health checks that are frequent at first need Docker 25.
@@ -127,8 +143,10 @@ install_from_distribution() {
 
 # Installing may replace packages and restart Docker, so it is out of the question beside containers that are not ours.
 install_docker() {
+  others=$(foreign)
+  [ -n "$others" ] || ! command -v apt-get >/dev/null || repair_packages
   sufficient && { say "Docker and Compose are here"; return 0; }
-  [ -z "$(foreign)" ] || refuse "this machine runs containers that are not ours, so its Docker is not touched, and it" \
+  [ -z "$others" ] || refuse "this machine runs containers that are not ours, so its Docker is not touched, and it" \
     "is not enough: install Docker 25 or newer with its Compose plugin, or remove the containers, and try again"
   command -v apt-get >/dev/null || refuse "Docker 25 or newer and its Compose plugin have to be installed first here"
   say "installing Docker and Compose"
@@ -209,22 +227,55 @@ start_edge() {
   }
 }
 
+enough_room() {
+  root=$(docker info --format '{{.DockerRootDir}}')
+  free=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
+  [ "$free" -ge 1048576 ] || refuse "less than 1 GiB is free for Docker in $root; make room and try again"
+}
+
+# answers PORT: whether an HTTP server says anything at all there, also in plain text to a port that wants TLS.
+answers() {
+  if command -v bash >/dev/null; then
+    # shellcheck disable=SC2016  # the inner shell's own
+    until_ok 20 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "GET / HTTP/1.0\r\n\r\n" >&3 && read -r -n 1 <&3' "$1"
+  else
+    until_ok 20 curl -s -o /dev/null "http://127.0.0.1:$1/"
+  fi
+}
+
+edge_state() { docker ps --filter label=byop.edge --filter label=com.docker.compose.project=byop-edge --format '{{.State}}'; }
+
+# The self check: nothing is called ready that does not work.
+check() {
+  [ "$(edge_state)" = running ] || fail "Traefik does not run"
+  for port in 80 443; do
+    answers $port || fail "port $port of this machine does not answer, though Traefik runs"
+  done
+}
+
+# As a list in JSON; addresses of private networks (fc00::/7) are left out.
+ipv6_addresses() {
+  command -v ip >/dev/null || return 0
+  ip -6 -o addr show scope global | awk '$4 !~ /^f[cd]/ { sub("/.*", "", $4); printf "%s\"%s\"", comma, $4; comma = "," }'
+}
+
 plain() { tr -cd 'A-Za-z0-9 ._:+~/-' | head -c 100; }
 
 facts() {
   . /etc/os-release
-  printf '{"docker":"%s","compose":"%s","kernel":"%s","arch":"%s","os":"%s","memory_kb":%d,"disk_free_kb":%d,"edge":"%s"}\n' \
+  printf '{"docker":"%s","compose":"%s","kernel":"%s","arch":"%s","os":"%s","memory_kb":%d,"disk_free_kb":%d,"edge":"%s","ipv6":[%s]}\n' \
     "$(docker version --format '{{.Server.Version}}' | plain)" "$(docker compose version --short | plain)" \
     "$(uname -r | plain)" "$(uname -m | plain)" "$(printf %s "$PRETTY_NAME" | plain)" \
     "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)" \
-    "$(df -Pk /var/lib/docker | awk 'NR==2 {print $4}')" \
-    "$(docker ps --filter label=com.docker.compose.project=byop-edge --format '{{.State}}' | head -1 | plain)"
+    "$free" "$(edge_state | plain)" "$(ipv6_addresses)"
 }
 
 [ "$(id -u)" = 0 ] || refuse "needs root"
 configure_docker
 install_docker
 start_docker
+enough_room
 ensure_network
 start_edge
+check
 facts

@@ -10,6 +10,15 @@ registry=${1:-}
 say() { printf '%s\n' "$*"; }
 fail() { printf 'detach: %s\n' "$*" >&2; exit 1; }
 
+# An installation that was under way when the bootstrap ended goes on by itself; one that was cut off is finished.
+finish_installation() {
+  [ -e $HERE/apt.lock ] || return 0
+  flock -w 600 $HERE/apt.lock true || fail "apt is still at work"
+  [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || [ -n "$(dpkg --audit 2>&1)" ] || return 0
+  DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a ||
+    say "an installation that was cut off cannot be finished: dpkg --configure -a"
+}
+
 # Whether there is a Docker to clean. One that does not answer and holds nothing of ours is left alone.
 docker_answers() {
   command -v docker >/dev/null || return 1
@@ -69,6 +78,7 @@ remove_settings() {
   [ -z "$pid" ] || kill -HUP "$pid"
 }
 
+finish_installation
 if docker_answers; then
   take_down_projects
   remove_network

@@ -25,6 +25,9 @@ chmod 755 /usr/local/sbin/dockerd"#;
 const FULL_DISK: &str = r#"printf '#!/bin/sh\nprintf "F B U A C M\\\\n/ 9 9 1000 9 /\\\\n"\n' > /usr/local/sbin/df
 chmod 755 /usr/local/sbin/df"#;
 
+/// Shuts a port for the machine itself.
+const SHUT_PORT: &str = "iptables -I INPUT -i lo -p tcp --dport 443 -j REJECT";
+
 async fn say(session: &Session, script: &'static str) -> String {
     session.script(script, &[], Exec::default()).await.unwrap()
 }
@@ -83,6 +86,18 @@ async fn a_machine_that_is_refused_is_given_back_clean() {
     assert!(matches!(&refused, Err(JobError::Permanent(m)) if m.contains("less than 1 GiB")), "{refused:?}");
     assert_eq!(world.load(server.id).await.status, ServerStatus::Failed);
     assert_eq!(say(&session, LEFT).await, "");
+    provider.delete(wanted.server).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_whose_port_does_not_answer_is_not_ready() {
+    let Some(world) = world("a shut port", "byop/vps:1").await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let Machine { wanted, provider, server } = machine(&world, "root").await;
+    say(&world.reachable(&server).await, SHUT_PORT).await;
+    let failed = worker.run(&world.lease(server.id, 1).await).await;
+    assert!(matches!(&failed, Err(JobError::Transient { message, .. }) if message.contains("port 443")), "{failed:?}");
+    assert_eq!(world.load(server.id).await.status, ServerStatus::Bootstrapping);
     provider.delete(wanted.server).await.unwrap();
 }
 

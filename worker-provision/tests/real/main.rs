@@ -6,6 +6,7 @@ mod beside;
 mod crashes;
 mod draining;
 mod host;
+mod packages;
 mod world;
 
 use shared::{
@@ -31,6 +32,7 @@ async fn life(test: &str, image: &str) {
     assert_eq!(server.status, ServerStatus::Ready);
     let facts: serde_json::Value = serde_json::from_str(server.facts.as_deref().unwrap()).unwrap();
     assert_eq!(facts["edge"], "running", "{facts}");
+    assert!(facts["ipv6"].is_array(), "{facts}");
 
     let other = Server { host_public_key: Some(generate_key("x").unwrap().public), ..server.clone() };
     let refused = world.connect(&other).await.err().unwrap();
