@@ -164,7 +164,7 @@ daemon_pid() {
 
 # Some machines have another supervisor than systemd: it may take a moment to bring the daemon (back) up.
 start_docker() {
-  if [ -e $HERE/restart ]; then
+  if [ -e $HERE/restart ] && [ -n "$(daemon_pid)" ]; then
     apply_settings
   elif has_systemd; then
     systemctl enable --now docker >/dev/null 2>&1 || :
