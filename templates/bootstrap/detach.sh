@@ -69,13 +69,13 @@ daemon_pid() {
   done
 }
 
-# Only a file that is still what we wrote. A reload stops no container.
+# Only a file that is still what we wrote. A reload stops no container, but a daemon that is still starting may die of it.
 remove_settings() {
   config=/etc/docker/daemon.json
   [ -e $config ] && grep -qsxF "$(sha256sum <$config)" $HERE/daemon.sums || return 0
   rm $config
   pid=$(daemon_pid)
-  [ -z "$pid" ] || kill -HUP "$pid"
+  [ -z "$pid" ] || ! timeout 10 docker info >/dev/null 2>&1 || kill -HUP "$pid"
 }
 
 finish_installation
@@ -83,8 +83,8 @@ if docker_answers; then
   take_down_projects
   remove_network
   remove_images
-  remove_settings
 fi
+remove_settings
 [ -z "$registry" ] || rm -rf "/etc/docker/certs.d/$registry"
 rmdir /etc/docker/certs.d 2>/dev/null || :
 rm -f /etc/apt/preferences.d/byop-docker /etc/apt/sources.list.d/byop-*.list /etc/apt/sources.list.d/byop-*.sources \
