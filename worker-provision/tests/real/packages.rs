@@ -25,6 +25,9 @@ dpkg --unpack /tmp/half.deb >/dev/null
 /// Prints what is wrong with the machine's packages.
 const WRONG: &str = "pidof apt-get dpkg; dpkg --audit; ls /var/lib/dpkg/updates; apt-get -qq check";
 
+/// Succeeds while apt puts packages in place; does not find itself.
+const UNPACKING: &str = "pgrep -f '[-]-unpack'";
+
 #[tokio::test]
 async fn an_installation_that_was_cut_off_is_finished_first() {
     let Some(world) = world("a cut off installation", "byop/vps:1").await else { return };
@@ -44,7 +47,7 @@ async fn deleting_a_machine_in_the_middle_of_an_installation_leaves_it_whole() {
     let session = world.reachable(&server).await;
     let making = world.enqueue(server.id).await;
     let worker = world.worker(None);
-    seen(&session, "pidof dpkg").await;
+    seen(&session, UNPACKING).await;
     world.ask_delete(server.id).await;
     let mut tx = world.db.begin().await.unwrap();
     queue::cancel(&mut tx, &world.db, making).await.unwrap();
