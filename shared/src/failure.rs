@@ -67,6 +67,7 @@ impl From<SshError> for Failure {
                 "host_key_mismatch",
                 "the server shows another host key than the one given; nothing was sent to it",
             ),
+            SshError::Private => Self::permanent("private_address", message),
             SshError::Refused => Self::permanent("ssh_login_refused", "the server refuses the login key"),
             SshError::BadKey => Self::permanent("ssh_key_invalid", "a stored SSH key is not valid"),
             SshError::NoForwarding => Self::permanent("forwarding_refused", message),

@@ -18,6 +18,8 @@ pub mod telemetry;
 pub mod docker;
 #[cfg(all(feature = "queue", feature = "ssh"))]
 pub mod failure;
+#[cfg(all(feature = "queue", feature = "ssh"))]
+pub mod login;
 #[cfg(feature = "providers")]
 pub mod providers;
 #[cfg(feature = "queue")]

@@ -20,6 +20,7 @@ shared::on_both_databases! {
     a_lost_attempt_writes_nothing,
     what_an_attempt_left_open_is_not_committed_once_it_is_lost,
     a_domain_is_free_once_nothing_serves_it,
+    a_job_is_open_while_it_may_change_the_server,
 }
 
 struct World {
@@ -192,4 +193,17 @@ async fn a_domain_is_free_once_nothing_serves_it(scratch: &Scratch) {
     assert!(world.delete(two, second).await);
     assert_eq!(world.status(two).await, Status::Deleted);
     assert!(domains::holder(&world.db, &domain).await.unwrap().is_none());
+}
+
+async fn a_job_is_open_while_it_may_change_the_server(scratch: &Scratch) {
+    let world = world(scratch).await;
+    let (held, lost, waiting, ended) =
+        (world.release().await.1, world.release().await.1, world.release().await.1, world.release().await.1);
+    let set = |text, fence: Fence| sql(text).text(fence.job).execute(&world.db);
+    set("update jobs set lease_until = 9223372036854775807 where id = $1", held).await.unwrap();
+    set("update jobs set state = 'queued', lease_owner = null where id = $1", waiting).await.unwrap();
+    set("update jobs set state = 'succeeded', lease_owner = null, finished_at = 1 where id = $1", ended).await.unwrap();
+    let open = deployments::open_jobs(&world.db, world.holder.server).await.unwrap();
+    assert_eq!(open, [held.job, waiting.job], "not {}, whose lease ran out", lost.job);
+    assert!(deployments::open_jobs(&world.db, ServerId::new()).await.unwrap().is_empty());
 }

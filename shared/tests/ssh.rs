@@ -11,7 +11,7 @@ use std::{
 };
 
 use secrecy::ExposeSecret;
-use shared::ssh::{Exec, Guard, KeyPair, Session, SshError, Target, Unit, generate_key};
+use shared::ssh::{Exec, Guard, KeyPair, Reach, Session, SshError, Target, Unit, generate_key};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Sshd {
@@ -102,6 +102,21 @@ async fn another_host_key_is_refused_before_the_login() {
     assert!(matches!(Session::connect(&other, Duration::from_secs(5)).await, Err(SshError::HostKey)));
     let stranger = Target { login_key: generate_key("x").unwrap().private, ..sshd.target.clone() };
     assert!(matches!(Session::connect(&stranger, Duration::from_secs(5)).await, Err(SshError::Refused)));
+}
+
+#[tokio::test]
+async fn a_name_for_a_private_address_is_not_knocked_at() {
+    let login = generate_key("x").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for host in ["localhost", "127.0.0.1", "::ffff:127.0.0.1"] {
+        let (host_key, login_key) = (login.public.clone(), login.private.clone());
+        let target = Target { host: host.into(), port, user: "root".into(), host_key, login_key };
+        let refused = Session::connect_within(&target, Reach::Public, Duration::from_secs(5)).await;
+        assert!(matches!(refused, Err(SshError::Private)), "{host}");
+    }
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody came");
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ export DEBIAN_FRONTEND=noninteractive
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
+# What another try cannot change: somebody has to do something to the machine.
+refuse() { printf 'bootstrap: %s\n' "$*" >&2; exit 78; }
 has_systemd() { [ -d /run/systemd/system ]; }
 
 # until_ok SECONDS COMMAND...: every wait has an end.
@@ -20,12 +22,28 @@ until_ok() {
   done
 }
 
+# What changes packages is in a session of its own, so that the end of this script cuts no installation in two; the
+# lock tells whoever comes next that it goes on.
+alone() { setsid -w flock $HERE/apt.lock "$@"; }
+
 apt() {
   for pause in 1 5 0; do
-    apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" && return 0
+    alone apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@" && return 0
     sleep $pause
   done
   return 1
+}
+
+# An installation that a power cut or somebody else left half done: apt refuses to work before it is finished.
+repair_packages() {
+  [ ! -e $HERE/apt.lock ] || flock $HERE/apt.lock true
+  [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || [ -n "$(dpkg --audit 2>&1)" ] || return 0
+  say "finishing an installation that was cut off"
+  for pause in 1 5 20 0; do
+    alone dpkg --force-confdef --force-confold --configure -a && break
+    sleep $pause
+  done
+  apt --fix-broken install || fail "an installation that was cut off cannot be finished: dpkg --configure -a"
 }
 
 # Health checks that are frequent at first need Docker 25.
@@ -35,30 +53,52 @@ sufficient() {
   [ "${major:-0}" -ge 25 ]
 }
 
-# A daemon.json that somebody else wrote stays: the machine may not be ours alone.
+# Containers that are not ours, running or not; of a daemon that does not answer, those that its disk tells of.
+foreign() {
+  if timeout 20 docker info >/dev/null 2>&1; then
+    docker ps -a --format '{{.Label "byop.edge"}}{{.Label "byop.app"}} {{.Names}}' | sed -n 's/^ //p'
+  else
+    grep -sLE '"byop\.(app|edge)":' /var/lib/docker/containers/*/config.v2.json || :
+  fi
+}
+
+ours() { grep -qsxF "$(sha256sum <"$1")" $HERE/daemon.sums; }
+in_swarm() { [ "$(timeout 20 docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)" = active ]; }
+
+# A daemon.json that somebody else wrote stays: the machine may not be ours alone. The sums of what we wrote tell them
+# apart; a sum and the wish to restart are kept before the file, so that a cut in between loses neither.
 configure_docker() {
-  config=/etc/docker/daemon.json
-  if [ -e $config ] && ! cmp -s $config $HERE/daemon.json && ! cmp -s $config $HERE/daemon.json.ours; then
+  config=/etc/docker/daemon.json wanted=$HERE/daemon.json
+  [ -z "$(foreign)" ] || wanted=$HERE/daemon-shared.json
+  if [ -e $config ] && ! ours $config; then
     say "keeping this machine's own $config"
     return 0
   fi
-  cmp -s $config $HERE/daemon.json && [ -e $HERE/daemon.json.ours ] && return 0
+  ! cmp -s $config $wanted || return 0
+  if in_swarm; then
+    say "leaving the Docker of a swarm as it is: containers that outlive the daemon are not possible there"
+    return 0
+  fi
+  sha256sum <$wanted >>$HERE/daemon.sums
+  if command -v dockerd >/dev/null; then touch $HERE/restart; fi
+  sync $HERE
   mkdir -p /etc/docker
-  cp $HERE/daemon.json $HERE/daemon.json.ours
-  cp $HERE/daemon.json $config.tmp && sync $config.tmp && mv $config.tmp $config
-  if pidof dockerd >/dev/null; then touch $HERE/restart; fi
+  cp $wanted $config.tmp && sync $config.tmp && mv $config.tmp $config
 }
 
+# Docker's own packages, unless somebody set that up here before. Files with our name are removed with us.
 official_repository() {
   . /etc/os-release
   case $ID in debian | ubuntu) ;; *) return 1 ;; esac
+  ! grep -rqsF download.docker.com /etc/apt/sources.list /etc/apt/sources.list.d || return 0
   command -v curl >/dev/null || return 1
   url=https://download.docker.com/linux/$ID
+  key=/etc/apt/keyrings/byop-docker.asc
   mkdir -p /etc/apt/keyrings
-  curl -fsSL --max-time 20 "$url/gpg" -o /etc/apt/keyrings/docker.asc.tmp 2>/dev/null || return 1
-  mv /etc/apt/keyrings/docker.asc.tmp /etc/apt/keyrings/docker.asc
-  say "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc] $url $VERSION_CODENAME stable" \
-    >/etc/apt/sources.list.d/docker.list
+  curl -fsSL --max-time 20 "$url/gpg" -o $key.tmp 2>/dev/null || { rm -f $key.tmp; return 1; }
+  mv $key.tmp $key
+  say "deb [arch=$(dpkg --print-architecture) signed-by=$key] $url $VERSION_CODENAME stable" \
+    >/etc/apt/sources.list.d/byop-docker.list
 }
 
 install_official() {
@@ -66,7 +106,7 @@ install_official() {
   if apt update && apt install --no-install-recommends docker-ce docker-ce-cli containerd.io docker-compose-plugin; then
     return 0
   fi
-  rm -f /etc/apt/sources.list.d/docker.list
+  rm -f /etc/apt/sources.list.d/byop-docker.list
   return 1
 }
 
@@ -94,26 +134,38 @@ install_from_distribution() {
     debian:bookworm) pin_next_release; packages="docker.io docker-cli docker-compose containerd" ;;
     debian:*) packages="docker.io docker-cli docker-compose" ;;
     ubuntu:*) packages="docker.io docker-compose-v2" ;;
-    *) fail "Docker has to be installed first on $ID" ;;
+    *) refuse "Docker 25 or newer and its Compose plugin have to be installed first on $ID" ;;
   esac
   apt update || fail "the package lists cannot be fetched"
   # shellcheck disable=SC2086  # a list of packages
   apt install --no-install-recommends $packages iptables ca-certificates || fail "Docker cannot be installed"
 }
 
+# Installing may replace packages and restart Docker, so it is out of the question beside containers that are not ours.
 install_docker() {
+  others=$(foreign)
+  [ -n "$others" ] || ! command -v apt-get >/dev/null || repair_packages
   sufficient && { say "Docker and Compose are here"; return 0; }
-  command -v apt-get >/dev/null || fail "Docker has to be installed first on this system"
+  [ -z "$others" ] || refuse "this machine runs containers that are not ours, so its Docker is not touched, and it" \
+    "is not enough: install Docker 25 or newer with its Compose plugin, or remove the containers, and try again"
+  command -v apt-get >/dev/null || refuse "Docker 25 or newer and its Compose plugin have to be installed first here"
   say "installing Docker and Compose"
   install_official || install_from_distribution
   sufficient || fail "Docker or Compose is not usable after its installation"
 }
 
+# The machine's own daemon: a container or a user may run another one.
+daemon_pid() {
+  for pid in $(pidof dockerd || :); do
+    [ "$(readlink "/proc/$pid/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
+    [ "$(stat -c %u "/proc/$pid")" != 0 ] || { echo "$pid"; return 0; }
+  done
+}
+
 # Some machines have another supervisor than systemd: it may take a moment to bring the daemon (back) up.
 start_docker() {
-  if [ -e $HERE/restart ]; then
-    say "restarting Docker with its new settings"
-    if has_systemd; then systemctl restart docker; else stop_daemon; fi
+  if [ -e $HERE/restart ] && [ -n "$(daemon_pid)" ]; then
+    apply_settings
   elif has_systemd; then
     systemctl enable --now docker >/dev/null 2>&1 || :
   fi
@@ -122,8 +174,22 @@ start_docker() {
   rm -f $HERE/restart
 }
 
+# A restart could stop containers that are not ours; what is needed beside them takes a reload only.
+apply_settings() {
+  if [ -z "$(foreign)" ]; then
+    say "restarting Docker with its new settings"
+    if has_systemd; then systemctl restart docker; else stop_daemon; fi
+    return 0
+  fi
+  until_ok 60 docker info || fail "the Docker daemon does not answer"
+  say "reloading Docker's settings; the containers that are not ours run on"
+  kill -HUP "$(daemon_pid)"
+  until_ok 10 sh -c '[ "$(docker info --format "{{.LiveRestoreEnabled}}")" = true ]' ||
+    say "Docker does not take its new settings on before its next start"
+}
+
 stop_daemon() {
-  pid=$(pidof dockerd | cut -d' ' -f1)
+  pid=$(daemon_pid)
   [ -n "$pid" ] || return 0
   kill -TERM "$pid"
   for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || return 0; sleep 0.1; done
@@ -132,13 +198,17 @@ stop_daemon() {
 
 own_daemon() {
   has_systemd && return 0
-  pidof dockerd >/dev/null && return 0
+  [ -z "$(daemon_pid)" ] || return 0
   say "starting the Docker daemon"
   setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &
 }
 
+# A network of this name that was here before us is used, if it is one that containers can be reached through.
 ensure_network() {
-  docker network inspect edge >/dev/null 2>&1 && return 0
+  if kind=$(docker network inspect --format '{{.Driver}} {{.Internal}}' edge 2>/dev/null); then
+    [ "$kind" = "bridge false" ] || refuse "the network edge of this machine is no bridge to the outside; rename it"
+    return 0
+  fi
   set -- --label byop.edge=1
   [ -z "${BYOP_MTU:-}" ] || set -- "$@" -o "com.docker.network.driver.mtu=$BYOP_MTU"
   docker network create "$@" edge >/dev/null || docker network inspect edge >/dev/null
@@ -146,6 +216,10 @@ ensure_network() {
 
 start_edge() {
   say "starting Traefik"
+  for image in $(docker compose -p byop-edge -f /opt/byop/edge/compose.yaml config --images); do
+    # One that was here before us stays when we go.
+    docker image inspect "$image" >/dev/null 2>&1 || say "$image" >>$HERE/images
+  done
   timeout 300 docker compose -p byop-edge -f /opt/byop/edge/compose.yaml up -d --quiet-pull --wait --wait-timeout 120 \
     --remove-orphans || {
     docker compose -p byop-edge -f /opt/byop/edge/compose.yaml logs --tail 30 || :
@@ -153,22 +227,55 @@ start_edge() {
   }
 }
 
+enough_room() {
+  root=$(docker info --format '{{.DockerRootDir}}')
+  free=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
+  [ "$free" -ge 1048576 ] || refuse "less than 1 GiB is free for Docker in $root; make room and try again"
+}
+
+# answers PORT: whether an HTTP server says anything at all there, also in plain text to a port that wants TLS.
+answers() {
+  if command -v bash >/dev/null; then
+    # shellcheck disable=SC2016  # the inner shell's own
+    until_ok 20 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "GET / HTTP/1.0\r\n\r\n" >&3 && read -r -n 1 <&3' "$1"
+  else
+    until_ok 20 curl -s -o /dev/null "http://127.0.0.1:$1/"
+  fi
+}
+
+edge_state() { docker ps --filter label=byop.edge --filter label=com.docker.compose.project=byop-edge --format '{{.State}}'; }
+
+# The self check: nothing is called ready that does not work.
+check() {
+  [ "$(edge_state)" = running ] || fail "Traefik does not run"
+  for port in 80 443; do
+    answers $port || fail "port $port of this machine does not answer, though Traefik runs"
+  done
+}
+
+# As a list in JSON; addresses of private networks (fc00::/7) are left out.
+ipv6_addresses() {
+  command -v ip >/dev/null || return 0
+  ip -6 -o addr show scope global | awk '$4 !~ /^f[cd]/ { sub("/.*", "", $4); printf "%s\"%s\"", comma, $4; comma = "," }'
+}
+
 plain() { tr -cd 'A-Za-z0-9 ._:+~/-' | head -c 100; }
 
 facts() {
   . /etc/os-release
-  printf '{"docker":"%s","compose":"%s","kernel":"%s","arch":"%s","os":"%s","memory_kb":%d,"disk_free_kb":%d,"edge":"%s"}\n' \
+  printf '{"docker":"%s","compose":"%s","kernel":"%s","arch":"%s","os":"%s","memory_kb":%d,"disk_free_kb":%d,"edge":"%s","ipv6":[%s]}\n' \
     "$(docker version --format '{{.Server.Version}}' | plain)" "$(docker compose version --short | plain)" \
     "$(uname -r | plain)" "$(uname -m | plain)" "$(printf %s "$PRETTY_NAME" | plain)" \
     "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)" \
-    "$(df -Pk /var/lib/docker | awk 'NR==2 {print $4}')" \
-    "$(docker ps --filter label=com.docker.compose.project=byop-edge --format '{{.State}}' | head -1 | plain)"
+    "$free" "$(edge_state | plain)" "$(ipv6_addresses)"
 }
 
-[ "$(id -u)" = 0 ] || fail "needs root"
+[ "$(id -u)" = 0 ] || refuse "needs root"
 configure_docker
 install_docker
 start_docker
+enough_room
 ensure_network
 start_edge
+check
 facts

@@ -1,5 +1,6 @@
 //! The provisioning worker: makes servers, prepares them, and removes them.
 
+mod ending;
 mod log;
 mod run;
 mod settings;

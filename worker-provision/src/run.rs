@@ -11,7 +11,7 @@ use shared::{
     queue::{Handler, Job, JobError, Lease, StopReason},
     ssh::Session,
     store::{
-        Db, Fence, deployments,
+        Db, Fence,
         servers::{self, Server},
     },
 };
@@ -19,32 +19,38 @@ use tokio::time::{Instant, sleep};
 
 use crate::{log::ServerLog, settings::Settings, steps};
 
+/// Between two tries to connect to a machine that boots, ours or a client's.
+const OWN_PAUSE: Duration = Duration::from_millis(100);
+const FOREIGN_PAUSE: Duration = Duration::from_secs(2);
+
 /// Runs the jobs of servers.
 pub struct ProvisionWorker {
-    db: Db,
-    settings: Settings,
+    pub(crate) db: Db,
+    pub(crate) settings: Settings,
 }
 
 /// One attempt of one server's job.
-struct Attempt<'a> {
-    worker: &'a ProvisionWorker,
-    fence: Fence,
-    log: ServerLog,
-    provider: Box<dyn Provider>,
+pub struct Attempt<'a> {
+    pub worker: &'a ProvisionWorker,
+    pub fence: Fence,
+    /// No other attempt follows when this one fails.
+    pub last: bool,
+    pub log: ServerLog,
+    pub provider: Box<dyn Provider>,
 }
 
 #[async_trait]
 impl Handler for ProvisionWorker {
     async fn run(&self, lease: &Lease) -> Result<(), JobError> {
         let id = ServerId(lease.job.subject);
-        let work = self.attempt(lease.fence(), id);
+        let work = self.work(lease, id);
         let outcome = tokio::select! {
             done = work => done,
             reason = lease.stopped() => return self.stopped(lease, id, reason).await,
         };
         match outcome {
             Err(Failure::Permanent { code, message }) => {
-                self.give_up(lease.fence(), id, code, &message).await?;
+                self.give_up(lease, id, code, &message).await?;
                 Err(JobError::Permanent(message))
             }
             other => Ok(other?),
@@ -57,7 +63,7 @@ impl Handler for ProvisionWorker {
             return Ok(());
         };
         let code = if state == "cancelled" { "cancelled" } else { "gave_up" };
-        self.end_unfenced(&server, code, reason).await.map_err(JobError::from)
+        self.end_unfenced(job, &server, code, reason).await.map_err(JobError::from)
     }
 }
 
@@ -66,12 +72,15 @@ impl ProvisionWorker {
         Self { db, settings }
     }
 
-    async fn attempt(&self, fence: Fence, id: ServerId) -> Result<(), Failure> {
-        let Some(server) = servers::load(&self.db, fence, id).await? else { return Err(Failure::Stopped) };
-        let provider = self.provider(&server)?;
-        let log = ServerLog::new(self.db.clone(), fence, server.client, id);
-        let attempt = Attempt { worker: self, fence, log, provider };
+    async fn work(&self, lease: &Lease, id: ServerId) -> Result<(), Failure> {
+        let server = servers::load(&self.db, lease.fence(), id).await?.ok_or(Failure::Stopped)?;
+        let attempt = self.attempt(lease.fence(), is_last(&lease.job), &server)?;
         if server.delete_requested_at.is_some() { attempt.remove(server).await } else { attempt.make(server).await }
+    }
+
+    fn attempt(&self, fence: Fence, last: bool, server: &Server) -> Result<Attempt<'_>, Failure> {
+        let log = ServerLog::new(self.db.clone(), fence, server.client, server.id);
+        Ok(Attempt { worker: self, fence, last, log, provider: self.provider(server)? })
     }
 
     fn provider(&self, server: &Server) -> Result<Box<dyn Provider>, Failure> {
@@ -87,39 +96,71 @@ impl ProvisionWorker {
     /// After a cancellation what was made is removed; any other reason leaves the work to the next attempt.
     async fn stopped(&self, lease: &Lease, id: ServerId, reason: StopReason) -> Result<(), JobError> {
         if reason == StopReason::Cancelled {
-            self.give_up(lease.fence(), id, "cancelled", "cancelled").await?;
+            self.give_up(lease, id, "cancelled", "cancelled").await?;
         }
         Err(JobError::Stopped)
     }
 
     /// Removes what was made for a server that will not be, and says why. A server being deleted is stuck instead.
-    async fn give_up(&self, fence: Fence, id: ServerId, code: &str, message: &str) -> Result<(), Failure> {
-        let Some(server) = servers::load(&self.db, fence, id).await? else { return Err(Failure::Stopped) };
+    async fn give_up(&self, lease: &Lease, id: ServerId, code: &str, message: &str) -> Result<(), Failure> {
+        let fence = lease.fence();
+        let server = servers::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
         let Some(end) = ending(&server) else { return Ok(()) };
         if end == Status::Failed {
             self.fail(fence, id, Status::Compensating, code, message).await?;
-            self.provider(&server)?.delete(id).await?;
+            self.undo(fence, is_last(&lease.job), &server).await?;
         }
-        self.fail(fence, id, end, code, message).await
+        // What an earlier attempt gave up for is the reason, not that it did.
+        let first = (server.status == Status::Compensating).then_some((server.error_code, server.error_message));
+        match first {
+            Some((Some(code), Some(message))) => self.fail(fence, id, end, &code, &message).await,
+            _ => self.fail(fence, id, end, code, message).await,
+        }
     }
 
-    async fn fail(&self, fence: Fence, id: ServerId, to: Status, code: &str, message: &str) -> Result<(), Failure> {
+    /// Removes what was made for a server, from a machine that stays too.
+    async fn undo(&self, fence: Fence, last: bool, server: &Server) -> Result<(), Failure> {
+        let attempt = self.attempt(fence, last, server)?;
+        around("compensating", attempt.give_back(server)).await?;
+        Ok(attempt.provider.delete(server.id).await?)
+    }
+
+    pub(crate) async fn fail(
+        &self,
+        fence: Fence,
+        id: ServerId,
+        to: Status,
+        code: &str,
+        message: &str,
+    ) -> Result<(), Failure> {
         let mut tx = self.db.begin().await?;
         servers::fail(&mut tx, &self.db, fence, id, to, code, message).await?;
         Ok(tx.commit().await?)
     }
 
-    async fn end_unfenced(&self, server: &Server, code: &str, reason: &str) -> Result<(), Failure> {
+    async fn end_unfenced(&self, job: &Job, server: &Server, code: &str, reason: &str) -> Result<(), Failure> {
         let Some(end) = ending(server) else { return Ok(()) };
-        if end == Status::Failed
-            && let Ok(provider) = self.provider(server)
-        {
-            provider.delete(server.id).await?;
+        if server.job.is_some_and(|now| now != job.id) {
+            // A later job works on the server, and says how it ends.
+            return Ok(());
+        }
+        if end == Status::Failed && self.provider(server).is_ok() {
+            let after = Fence { job: job.id, attempt: job.attempt + 1 };
+            match self.undo(after, true, server).await {
+                Err(e) if server.provider == "host" => {
+                    tracing::warn!(error = %e, server = %server.id, "a client's machine is not cleaned");
+                }
+                done => done?,
+            }
         }
         let mut tx = self.db.begin().await?;
         servers::fail_unfenced(&mut tx, &self.db, server.id, end, code, reason).await?;
         Ok(tx.commit().await?)
     }
+}
+
+fn is_last(job: &Job) -> bool {
+    job.attempt >= job.max_attempts
 }
 
 /// How the story of a server ends when its job cannot go on; `None` when it has ended or is in use.
@@ -186,16 +227,19 @@ impl Attempt<'_> {
             self.log.write(&format!("this line has to be in the authorized_keys of {user}: {key}")).await;
         }
         let login = if ours { Duration::ZERO } else { settings.login_limit };
-        let patience = steps::Patience { boot: settings.boot_limit, login };
+        let pause = if ours { OWN_PAUSE } else { FOREIGN_PAUSE };
+        let patience = steps::Patience { boot: settings.boot_limit, pause, login, dev_mode: settings.dev_mode };
         steps::wait_for_ssh(&settings.master_key, server, patience).await
     }
 
     async fn prepare(&self, server: &Server, session: Session) -> Result<(), Failure> {
+        let (db, version) = (&self.worker.db, steps::version());
+        if !servers::set_bootstrap_version(db, self.fence, server.id, Some(&version)).await? {
+            return Err(Failure::Stopped);
+        }
         let settings = &self.worker.settings.server;
-        let token = format!("{}.{}", self.fence.job, self.fence.attempt);
-        let prepared = steps::bootstrap(&session, settings, token, &self.log).await?;
-        let facts = prepared.facts.to_string();
-        servers::set_facts(&self.worker.db, self.fence, server.id, &prepared.version, &facts).await?;
+        let facts = steps::bootstrap(&session, settings, self.token(), &self.log).await?;
+        servers::set_facts(db, self.fence, server.id, &version, &facts.to_string()).await?;
         session.close().await;
         self.log.write("the server is ready").await;
         self.reach(server, Status::Ready).await
@@ -209,48 +253,15 @@ impl Attempt<'_> {
         self.advance(server.id, to).await
     }
 
-    async fn advance(&self, id: ServerId, to: Status) -> Result<(), Failure> {
+    /// Who asks for a step on a server.
+    pub fn token(&self) -> String {
+        format!("{}.{}", self.fence.job, self.fence.attempt)
+    }
+
+    pub async fn advance(&self, id: ServerId, to: Status) -> Result<(), Failure> {
         let db = &self.worker.db;
         let mut tx = db.begin().await?;
         let moved = servers::advance(&mut tx, db, self.fence, id, to, None).await?;
-        tx.commit().await?;
-        if moved { Ok(()) } else { Err(Failure::Stopped) }
-    }
-
-    /// Removes a server and, with it, every deployment on it.
-    async fn remove(&self, server: Server) -> Result<(), Failure> {
-        if server.status == Status::Deleted {
-            return Ok(());
-        }
-        if server.status == Status::Compensating {
-            self.worker.fail(self.fence, server.id, Status::Failed, "deleted", "deleted before it was ready").await?;
-        }
-        self.advance(server.id, Status::Deleting).await?;
-        self.log.write("removing the server").await;
-        if !self.provider.owns_machine() {
-            around("detaching", self.detach(&server)).await?;
-        }
-        around("deleting", self.provider.delete(server.id)).await?;
-        around("forgetting", self.record_removal(server.id)).await
-    }
-
-    /// Takes our things off a machine that stays. One that never became ready may never have let us in.
-    async fn detach(&self, server: &Server) -> Result<(), Failure> {
-        let session = match steps::connect(&self.worker.settings.master_key, server).await {
-            Ok(session) => session,
-            Err(_) if server.bootstrap_version.is_none() => return Ok(()),
-            Err(e) => return Err(e),
-        };
-        let token = format!("{}.{}", self.fence.job, self.fence.attempt);
-        steps::detach(&session, &self.worker.settings.server.registry, token, &self.log).await
-    }
-
-    async fn record_removal(&self, id: ServerId) -> Result<(), Failure> {
-        let db = &self.worker.db;
-        let mut tx = db.begin().await?;
-        deployments::all_deleted(&mut tx, db, self.fence, id).await?;
-        servers::forget_keys(&mut tx, self.fence, id).await?;
-        let moved = servers::advance(&mut tx, db, self.fence, id, Status::Deleted, None).await?;
         tx.commit().await?;
         if moved { Ok(()) } else { Err(Failure::Stopped) }
     }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// How long a new server may take until it answers SSH.
     pub boot_limit: Duration,
+    /// Machines of clients may have private addresses.
+    pub dev_mode: bool,
     /// How long a client may take to put our key onto a machine of its own.
     pub login_limit: Duration,
 }
@@ -48,6 +50,7 @@ impl Settings {
             local: LocalSettings::from_env()?,
             server: ServerSettings::from_env()?,
             boot_limit: config::seconds("BYOP_BOOT_TIMEOUT_S", 300)?,
+            dev_mode: config::switch("BYOP_DEV_MODE"),
             login_limit: config::seconds("BYOP_HOST_LOGIN_TIMEOUT_S", 900)?,
         })
     }

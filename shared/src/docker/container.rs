@@ -13,11 +13,14 @@ use bollard::{
     },
 };
 use futures::StreamExt;
+use tokio::time::{sleep, timeout};
 
 use super::{
     DockerError, Engine,
     engine::{CALL, bounded},
 };
+
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A container to be made. `Default` is an unlimited, unprivileged one without mounts.
 #[derive(Clone, Debug, Default)]
@@ -112,7 +115,7 @@ impl Engine {
         let create = self.docker.create_container(Some(options), body(spec));
         match bounded("creating a container", CALL, create).await {
             Ok(made) => Ok(Some(made.id)),
-            Err(DockerError::Refused(message)) if message.contains("already in use") => Ok(None),
+            Err(DockerError::Busy(message)) if message.contains("already in use") => Ok(None),
             Err(e) => Err(e),
         }
     }
@@ -142,10 +145,20 @@ impl Engine {
     pub async fn remove_container(&self, name: &str) -> Result<(), DockerError> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match bounded("removing a container", CALL, self.docker.remove_container(name, Some(options))).await {
-            // Somebody else removes it at this moment.
-            Err(DockerError::Refused(m)) if m.contains("is already in progress") => Ok(()),
+            Err(DockerError::Busy(m)) if m.contains("is already in progress") => self.wait_until_gone(name).await,
             other => absent_is_fine(other),
         }
+    }
+
+    /// For a container that somebody else removes at this moment: until then it holds its volumes.
+    async fn wait_until_gone(&self, name: &str) -> Result<(), DockerError> {
+        let gone = async {
+            while self.inspect_container(name).await?.is_some() {
+                sleep(LOOK_AGAIN).await;
+            }
+            Ok(())
+        };
+        timeout(CALL, gone).await.unwrap_or(Err(DockerError::TimedOut("removing a container")))
     }
 
     /// What the engine knows of a container; `None` when there is none.

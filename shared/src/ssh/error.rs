@@ -9,6 +9,8 @@ pub enum SshError {
     Unreachable(String),
     #[error("the server shows another host key than the known one")]
     HostKey,
+    #[error("the server's name stands for an address that is not on the public internet")]
+    Private,
     #[error("the server refuses the login key")]
     Refused,
     #[error("a key is not a valid OpenSSH key")]

@@ -1,18 +1,19 @@
 //! One authenticated connection to a server.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use russh::{
     Channel, ChannelStream, Disconnect, client,
     keys::{Algorithm, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::timeout;
+use tokio::{net::lookup_host, time::timeout};
 
 use super::{
     SshError,
     key::{private_key, public_key},
 };
+use crate::domain::{NoAddress, choose_address};
 
 /// A keep-alive is sent this often, and the connection counts as dead after three without an answer.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -31,6 +32,14 @@ pub struct Target {
     pub host_key: String,
     /// Our private key, OpenSSH PEM.
     pub login_key: SecretString,
+}
+
+/// Which addresses a target's name may stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the public internet, for a name that a stranger gave.
+    Public,
+    Any,
 }
 
 /// An authenticated connection. Dropping it ends it; what runs as a unit lives on.
@@ -53,17 +62,22 @@ impl client::Handler for Pinned {
 }
 
 impl Session {
-    /// Connects and logs in, all within `limit`.
+    /// Connects and logs in, all within `limit`, wherever the target is.
     pub async fn connect(target: &Target, limit: Duration) -> Result<Self, SshError> {
-        let late = SshError::Timeout { what: "connecting", seconds: limit.as_secs() };
-        timeout(limit, Self::log_in(target)).await.unwrap_or(Err(late))
+        Self::connect_within(target, Reach::Any, limit).await
     }
 
-    async fn log_in(target: &Target) -> Result<Self, SshError> {
+    /// As [`connect`](Self::connect), where `reach` allows it.
+    pub async fn connect_within(target: &Target, reach: Reach, limit: Duration) -> Result<Self, SshError> {
+        let late = SshError::Timeout { what: "connecting", seconds: limit.as_secs() };
+        timeout(limit, Self::log_in(target, reach)).await.unwrap_or(Err(late))
+    }
+
+    async fn log_in(target: &Target, reach: Reach) -> Result<Self, SshError> {
         let pinned = public_key(&target.host_key)?;
         let login = private_key(target.login_key.expose_secret())?;
         let config = Arc::new(config(pinned.algorithm()));
-        let address = (target.host.as_str(), target.port);
+        let address = resolve(target, reach).await?;
         let mut handle = client::connect(config, address, Pinned { key: pinned }).await?;
         let key = PrivateKeyWithHashAlg::new(Arc::new(login), None);
         if !handle.authenticate_publickey(&target.user, key).await?.success() {
@@ -102,6 +116,18 @@ impl Session {
     pub async fn close(self) {
         let bye = self.handle.disconnect(Disconnect::ByApplication, "", "en");
         let _ = timeout(Duration::from_secs(2), bye).await;
+    }
+}
+
+/// Looks a target up once: the address that is judged is the one that is connected to, so a name that changes its mind
+/// in between gains nothing.
+async fn resolve(target: &Target, reach: Reach) -> Result<SocketAddr, SshError> {
+    let found = lookup_host((target.host.as_str(), target.port)).await;
+    let found: Vec<_> = found.map(|found| found.map(|a| a.ip()).collect()).unwrap_or_default();
+    match choose_address(&found, reach == Reach::Any) {
+        Ok(ip) => Ok((ip, target.port).into()),
+        Err(NoAddress::Private) => Err(SshError::Private),
+        Err(NoAddress::Unknown) => Err(SshError::Unreachable("its name has no address".to_owned())),
     }
 }
 

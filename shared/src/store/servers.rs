@@ -367,6 +367,18 @@ pub async fn set_address(
     Ok(set.text(address).int(ssh_port).text(id).text(fence.job).int(fence.attempt).execute(on).await? == 1)
 }
 
+/// Keeps, before anything is put onto a server, which version of the bootstrap does that; `None` once all of it is off.
+pub async fn set_bootstrap_version(
+    on: impl Into<On<'_>>,
+    fence: Fence,
+    id: ServerId,
+    version: Option<&str>,
+) -> Result<bool, DbError> {
+    let set = sql("update servers set bootstrap_version = $1 where id = $2
+                     and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')");
+    Ok(set.opt_text(version).text(id).text(fence.job).int(fence.attempt).execute(on).await? == 1)
+}
+
 /// Keeps what the bootstrap found on the server.
 pub async fn set_facts(
     on: impl Into<On<'_>>,

@@ -71,6 +71,7 @@ pub async fn world(test: &str) -> Option<World> {
         master_key: MasterKey::new(&KEY).unwrap(),
         local: LocalSettings::from_env().unwrap(),
         server: ServerSettings { registry: registry.pull.clone(), ..ServerSettings::from_env().unwrap() },
+        dev_mode: false,
         boot_limit: Duration::from_secs(60),
         login_limit: Duration::ZERO,
     };

@@ -1,11 +1,12 @@
 //! Making a machine that answers SSH a server of ours.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::{
     failure::Failure,
-    ssh::{Session, Unit},
+    ssh::{Session, Unit, UnitResult},
 };
 
 use super::edge;
@@ -16,38 +17,44 @@ const HOME: &str = "/opt/byop/bootstrap";
 /// Installing Docker over a slow line takes minutes.
 const LIMIT: Duration = Duration::from_secs(1200);
 
-/// What was found on a server that is ready.
-#[derive(Debug)]
-pub struct Prepared {
-    pub version: String,
-    pub facts: serde_json::Value,
-}
+/// How the script says that somebody has to do something to the machine first.
+const UNSUITABLE: i64 = 78;
+/// What Docker takes on without a restart.
+const RELOADABLE: [&str; 2] = ["live-restore", "registry-mirrors"];
 
 /// The version of the script: it changes with every letter of it.
-fn version() -> String {
+pub fn version() -> String {
     hex::encode(&Sha256::digest(SCRIPT.as_bytes())[..6])
 }
 
-/// Puts the files in place and runs the script; waits for a run of an earlier attempt that is still under way.
+/// Puts the files in place and runs the script; waits for a run of an earlier attempt that is still under way. Returns
+/// what was found on the server.
 pub async fn bootstrap(
     session: &Session,
     settings: &ServerSettings,
     token: String,
     log: &ServerLog,
-) -> Result<Prepared, Failure> {
+) -> Result<Value, Failure> {
     if !session.unit_runs("bootstrap").await? {
         place_files(session, settings).await?;
     }
     let result = session.run_unit(&unit(settings, token)).await?;
     log.write(&result.log).await;
     if !result.success() {
-        let last = result.log.trim().lines().last().unwrap_or("no output").to_owned();
-        return Err(Failure::transient("bootstrap_failed", format!("the server cannot be prepared: {last}")));
+        return Err(failed(&result));
     }
     let line = result.log.trim().lines().last().unwrap_or_default();
-    let facts = serde_json::from_str(line)
-        .map_err(|_| Failure::transient("bootstrap_failed", "the server's self-check gave no result"))?;
-    Ok(Prepared { version: version(), facts })
+    serde_json::from_str(line)
+        .map_err(|_| Failure::transient("bootstrap_failed", "the server's self-check gave no result"))
+}
+
+fn failed(result: &UnitResult) -> Failure {
+    let last = result.log.trim().lines().last().unwrap_or("no output");
+    let message = format!("the server cannot be prepared: {last}");
+    match result.status {
+        UNSUITABLE => Failure::permanent("machine_unsuitable", message),
+        _ => Failure::transient("bootstrap_failed", message),
+    }
 }
 
 fn unit(settings: &ServerSettings, token: String) -> Unit {
@@ -58,7 +65,9 @@ fn unit(settings: &ServerSettings, token: String) -> Unit {
 
 async fn place_files(session: &Session, settings: &ServerSettings) -> Result<(), Failure> {
     session.put_file(&format!("{HOME}/bootstrap.sh"), SCRIPT, "0700").await?;
-    session.put_file(&format!("{HOME}/daemon.json"), edge::daemon_json(settings), "0644").await?;
+    let daemon = edge::daemon_json(settings);
+    session.put_file(&format!("{HOME}/daemon-shared.json"), reloadable(&daemon)?, "0644").await?;
+    session.put_file(&format!("{HOME}/daemon.json"), daemon, "0644").await?;
     session.put_file("/opt/byop/edge/compose.yaml", edge::edge_compose(settings)?, "0644").await?;
     if let Some(ca) = &settings.acme_ca {
         session.put_file(edge::ACME_CA, ca.clone(), "0644").await?;
@@ -68,4 +77,32 @@ async fn place_files(session: &Session, settings: &ServerSettings) -> Result<(),
         session.put_file(&path, ca.clone(), "0644").await?;
     }
     Ok(())
+}
+
+/// Docker's settings for a machine with containers that are not ours: they stop nothing and change no such container.
+fn reloadable(daemon: &str) -> Result<String, Failure> {
+    let all: BTreeMap<String, Value> = serde_json::from_str(daemon)
+        .map_err(|_| Failure::permanent("settings_invalid", "the engine's settings of Docker cannot be used"))?;
+    let kept: BTreeMap<_, _> = all.into_iter().filter(|(key, _)| RELOADABLE.contains(&key.as_str())).collect();
+    Ok(format!("{:#}\n", serde_json::json!(kept)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_others_only_what_needs_no_restart_is_set() {
+        let settings = ServerSettings { mtu: Some(1400), image_mirror: Some("http://m".into()), ..Default::default() };
+        let kept: Value =
+            serde_json::from_str(&reloadable(&edge::daemon_json(&settings)).expect("JSON")).expect("JSON");
+        assert_eq!(kept, serde_json::json!({ "live-restore": true, "registry-mirrors": ["http://m"] }));
+    }
+
+    #[test]
+    fn only_what_a_person_has_to_change_is_permanent() {
+        let failure = |status| failed(&UnitResult { status, log: "a\nb".into() });
+        assert!(matches!(failure(UNSUITABLE), Failure::Permanent { code: "machine_unsuitable", .. }));
+        assert!(matches!(failure(1), Failure::Transient { message, .. } if message.ends_with(": b")));
+    }
 }

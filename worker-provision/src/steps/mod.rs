@@ -6,7 +6,7 @@ mod edge;
 mod keys;
 mod remove;
 
-pub use bootstrap::bootstrap;
-pub use connect::{Patience, connect, wait_for_ssh};
+pub use bootstrap::{bootstrap, version};
+pub use connect::{Patience, wait_for_ssh};
 pub use keys::{ensure_keys, wanted};
 pub use remove::detach;

@@ -46,7 +46,14 @@ async fn a_worker_killed_inside_the_bootstrap_is_followed_by_one_that_finishes()
 #[tokio::test]
 async fn a_worker_killed_at_any_step_of_removal_is_followed_by_one_that_leaves_nothing() {
     let Some(world) = world("crash at every step of removal", "byop/vps:1").await else { return };
-    for place in ["deleting.before", "deleting.after", "forgetting.before", "forgetting.after"] {
+    for place in [
+        "draining.before",
+        "draining.after",
+        "deleting.before",
+        "deleting.after",
+        "forgetting.before",
+        "forgetting.after",
+    ] {
         let id = world.server().await;
         world.enqueue(id).await;
         let worker = world.worker(None);

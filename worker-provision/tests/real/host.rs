@@ -21,18 +21,39 @@ install -d -m 700 -o "$1" -g "$1" "/home/$1/.ssh"
 install -m 600 -o "$1" -g "$1" /root/.ssh/authorized_keys "/home/$1/.ssh/authorized_keys"
 rm /root/.ssh/authorized_keys
 "#;
-const LEFT: &str = "ls -d /opt/byop /etc/docker/certs.d/*; docker ps -aq; docker volume ls -q; \
-                    docker network ls -q --filter name=edge; true";
+/// Prints whatever of ours is on a machine on which nobody else has anything.
+pub const LEFT: &str =
+    "ls -d /opt/byop /run/byop /etc/docker/daemon.json /etc/docker/certs.d /etc/apt/*/byop* 2>/dev/null
+docker ps -aq; docker volume ls -q; docker image ls -q; docker network ls -q --filter name=edge; true";
+/// Arguments: compose project, image, a label. Makes an image of nothing but `sleep`, and runs it.
+pub const PROJECT: &str = r#"set -eu
+i=0; until docker info >/dev/null 2>&1; do i=$((i + 1)); [ $i -lt 150 ]; sleep 0.2; done
+tar -chf - /usr/bin/sleep $(ldd /usr/bin/sleep | grep -o '/[^ ]*') 2>/dev/null | docker import - "$2" >/dev/null
+docker network inspect edge >/dev/null 2>&1 || docker network create edge >/dev/null
+docker compose -p "$1" -f - up -d 2>&1 <<YAML
+services:
+  web:
+    image: $2
+    pull_policy: never
+    command: [sleep, infinity]
+    stop_grace_period: 0s
+    labels: {$3}
+    volumes: ["data:/data"]
+    networks: [edge]
+volumes: {data: {}}
+networks: {edge: {external: true}}
+YAML
+"#;
 
 /// A machine that stands for one the client brings: made by the local provider, then known by address and keys only.
-struct Machine {
-    wanted: Wanted,
-    provider: Local,
+pub struct Machine {
+    pub wanted: Wanted,
+    pub provider: Local,
     /// Its row, before any work on it.
-    server: Server,
+    pub server: Server,
 }
 
-async fn machine(world: &World, user: &str) -> Machine {
+pub async fn machine(world: &World, user: &str) -> Machine {
     let (host, login) = (generate_key("machine").unwrap(), generate_key("login").unwrap());
     let wanted = Wanted {
         server: ServerId::new(),
@@ -77,6 +98,9 @@ async fn life(test: &str, user: &str) {
     let ready = world.load(server.id).await;
     assert_eq!((ready.status, ready.address), (ServerStatus::Ready, server.address.clone()));
     let session = world.connect(&server).await.unwrap();
+    let (project, image) =
+        ("d-0190a8b0c1d27e3f8a9b0c1d2e3f4a5b", format!("{}/shop/web:1", world.settings.server.registry));
+    session.script(PROJECT, &[project, &image, "byop.app: shop"], Exec::default()).await.unwrap();
     world.ask_delete(server.id).await;
     worker.run(&world.lease(server.id, 1).await).await.unwrap();
     assert_eq!(world.load(server.id).await.status, ServerStatus::Deleted);

@@ -2,12 +2,16 @@
 //! (`BYOP_TEST_ENV_FILE`).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod beside;
 mod crashes;
+mod draining;
 mod host;
+mod packages;
 mod world;
 
 use shared::{
     domain::status::ServerStatus,
+    providers::{Local, Provider},
     queue::{Handler, Job, JobError, Lease},
     ssh::{Exec, generate_key},
     store::servers::Server,
@@ -28,6 +32,7 @@ async fn life(test: &str, image: &str) {
     assert_eq!(server.status, ServerStatus::Ready);
     let facts: serde_json::Value = serde_json::from_str(server.facts.as_deref().unwrap()).unwrap();
     assert_eq!(facts["edge"], "running", "{facts}");
+    assert!(facts["ipv6"].is_array(), "{facts}");
 
     let other = Server { host_public_key: Some(generate_key("x").unwrap().public), ..server.clone() };
     let refused = world.connect(&other).await.err().unwrap();
@@ -57,8 +62,10 @@ async fn a_second_attempt_finds_the_first_ones_work() {
     let id = world.server().await;
     let lease = world.lease(id, 1).await;
     // The first attempt is cut off in the middle of its work, as by a kill.
-    let cut = tokio::time::timeout(std::time::Duration::from_millis(2500), worker.run(&lease)).await;
-    assert!(cut.is_err(), "the first attempt was not cut off");
+    tokio::select! {
+        ended = worker.run(&lease) => panic!("the first attempt was not cut off: {ended:?}"),
+        () = world.begun(id, ServerStatus::Bootstrapping) => {}
+    }
     let again = world.lease(id, 2).await;
     worker.run(&again).await.unwrap();
     assert_eq!(world.load(id).await.status, ServerStatus::Ready);
@@ -67,6 +74,18 @@ async fn a_second_attempt_finds_the_first_ones_work() {
         Err(JobError::Stopped)
     ));
     world.delete(&worker, id).await;
+}
+
+#[tokio::test]
+async fn a_server_that_two_remove_at_once_is_gone_for_both() {
+    let Some(world) = world("two removals", "byop/vps:1").await else { return };
+    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let id = world.server().await;
+    worker.run(&world.lease(id, 1).await).await.unwrap();
+    let provider = Local::new(world.settings.local.clone().unwrap());
+    let (one, other) = tokio::join!(provider.delete(id), provider.delete(id));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    world.assert_gone(id).await;
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ const KEY: [u8; 32] = [3; 32];
 pub struct World {
     pub db: Db,
     pub client: ClientId,
-    customer: CustomerId,
+    pub customer: CustomerId,
     pub settings: Settings,
     _dir: tempfile::TempDir,
 }
@@ -56,6 +56,7 @@ pub async fn world(test: &str, image: &str) -> Option<World> {
         master_key: MasterKey::new(&KEY).unwrap(),
         local: Some(local),
         server: ServerSettings::from_env().unwrap(),
+        dev_mode: true,
         boot_limit: Duration::from_secs(60),
         login_limit: Duration::ZERO,
     };
@@ -165,10 +166,12 @@ impl World {
     }
 
     /// Puts a job on the server into the queue, for the worker's own binary.
-    pub async fn enqueue(&self, server: ServerId) {
+    pub async fn enqueue(&self, server: ServerId) -> JobId {
         let mut tx = self.db.begin().await.unwrap();
-        queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Provision, server, self.client)).await.unwrap();
+        let new = NewJob::new(JobKind::Provision, server, self.client);
+        let job = queue::enqueue(&mut tx, &self.db, &new).await.unwrap().id();
         tx.commit().await.unwrap();
+        job
     }
 
     /// The worker's own binary on the same database.
@@ -178,6 +181,7 @@ impl World {
             .env("BYOP_DATABASE_URL", &self.settings.database_url)
             .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
             .env("BYOP_LOCAL_IMAGE", &self.settings.local.as_ref().unwrap().image)
+            .env("BYOP_DEV_MODE", "1")
             .env("BYOP_LEASE_S", "1")
             .env("BYOP_HOST_LOGIN_TIMEOUT_S", "0")
             .stderr(Stdio::null())

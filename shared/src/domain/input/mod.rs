@@ -10,7 +10,7 @@ mod net;
 
 pub use git::{CommitSha, GitRef, GitScheme, GitUrl, GitUrlPolicy};
 pub use names::{EmailAddress, EnvName, ImageDigest, ImageRepository, LoginName, RelPath, Slug};
-pub use net::{DomainName, HealthPath, HostAddress, Port, is_private};
+pub use net::{DomainName, HealthPath, HostAddress, NoAddress, Port, choose_address, is_private};
 
 /// A refused value: which kind it was to be, and what is allowed. The value itself is not repeated, it may be a secret
 /// that somebody pasted into the wrong field.

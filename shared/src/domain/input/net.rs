@@ -91,6 +91,22 @@ pub fn is_private(address: IpAddr) -> bool {
     }
 }
 
+/// Why none of a name's addresses may be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAddress {
+    Unknown,
+    Private,
+}
+
+/// The one of a name's addresses to connect to: IPv4 first, since more machines have it. A private one among them
+/// refuses the name, unless those are allowed.
+pub fn choose_address(found: &[IpAddr], private_allowed: bool) -> Result<IpAddr, NoAddress> {
+    if !private_allowed && found.iter().any(|a| is_private(*a)) {
+        return Err(NoAddress::Private);
+    }
+    found.iter().find(|a| a.is_ipv4()).or(found.first()).copied().ok_or(NoAddress::Unknown)
+}
+
 /// A TCP port that a container listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
@@ -227,6 +243,20 @@ mod tests {
         for text in ["1.1.1.1", "8.8.8.8", "100.63.0.1", "2606:4700::1111"] {
             assert!(!is_private(text.parse().expect(text)), "{text}");
         }
+    }
+
+    #[test]
+    fn one_private_address_refuses_a_name() {
+        let ips = |list: &[&str]| list.iter().map(|a| a.parse().expect("address")).collect::<Vec<IpAddr>>();
+        for list in [&["127.0.0.1"][..], &["1.1.1.1", "10.0.0.1"], &["::ffff:169.254.169.254"], &["::1"], &["fd00::1"]]
+        {
+            assert_eq!(choose_address(&ips(list), false), Err(NoAddress::Private), "{list:?}");
+            assert!(choose_address(&ips(list), true).is_ok(), "{list:?}");
+        }
+        let found = ips(&["2606:4700::1", "1.1.1.1"]);
+        assert_eq!(choose_address(&found, false), Ok(found[1]));
+        assert_eq!(choose_address(&found[..1], false), Ok(found[0]));
+        assert_eq!(choose_address(&[], true), Err(NoAddress::Unknown));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{Deployment, event, read, select, select_brief};
 use crate::{
-    domain::{AppId, DeploymentId, ServerId, status::DeploymentStatus},
+    domain::{AppId, DeploymentId, JobId, ServerId, status::DeploymentStatus},
     store::{Db, DbError, Fence, On, Tx, domains, sql},
 };
 
@@ -34,6 +34,17 @@ pub async fn on_server(on: impl Into<On<'_>>, server: ServerId, app: AppId) -> R
         .text(app)
         .fetch_all(on, read)
         .await
+}
+
+/// The jobs that may change a server through one of its deployments: those that wait, and those whose worker holds them.
+pub async fn open_jobs(db: &Db, server: ServerId) -> Result<Vec<JobId>, DbError> {
+    sql("select id from jobs
+         where kind = 'deploy' and subject_id in (select id from deployments where server_id = $1)
+           and (state = 'queued' or (state = 'running' and lease_until >= $2)) order by id")
+    .text(server)
+    .int(db.now_ms())
+    .fetch_all(db, |r| r.parse("id"))
+    .await
 }
 
 /// Moves a deployment to `to` and says why. True when it is there now; false when the fence is lost or the order
