@@ -9,6 +9,7 @@ LIB=$ROOT/scripts/lib
 . "$LIB/layout.sh"
 # shellcheck source=/dev/null
 . "$LIB/steps.sh"
+forget_settings
 [ -s "$ENV_FILE" ] || {
   echo "SKIPPED ${0##*/}: the local environment is not up (scripts/lib/env.sh up)"
   exit 0

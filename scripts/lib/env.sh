@@ -11,7 +11,7 @@
 # `registry start` needs the API's certificate, so it comes after `api init`.
 #
 # Settings: BYOP_STATE (state), BYOP_CACHE (downloads), BYOP_NET (first three numbers of the
-# network, default 172.31.77), DOCKER_HOST (use that engine), BYOP_DATA_DIR, BYOP_API_URL.
+# network, default 172.31.77), DOCKER_HOST (use that engine).
 set -euo pipefail
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for part in layout steps packages engine images services envfile; do

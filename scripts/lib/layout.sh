@@ -40,7 +40,20 @@ DNS_PORT=8053
 DNS_ADMIN_PORT=8055
 GIT_HTTP_PORT=9418
 GIT_SSH_PORT=9422
-DATA_DIR=${BYOP_DATA_DIR:-$BYOP_STATE/data}
+# One run of the engine lives here and is deleted with it, so neither path is ever the caller's.
+RUN=$BYOP_STATE/run
+DATA_DIR=$RUN/data
+
+# Settings of an engine that the caller runs elsewhere are none of ours: a database, a data folder, a registry.
+forget_settings() {
+  local name
+  for name in "${!BYOP_@}"; do
+    case $name in
+      BYOP_STATE | BYOP_CACHE | BYOP_NET | BYOP_TARGET | BYOP_LOCK_S | BYOP_RUN_LOCKED | BYOP_BIN_PROFILE) ;;
+      *) unset "$name" ;;
+    esac
+  done
+}
 
 export PATH=$TOOLS/usr/sbin:$TOOLS/usr/bin:$PATH:/usr/sbin:/sbin
 export DOCKER_CONFIG_OWN=$BYOP_STATE/docker-config

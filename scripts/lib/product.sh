@@ -2,10 +2,9 @@
 # The engine's own processes on this machine, and a client of its public API. Sourced after steps.sh, with the
 # environment's settings loaded.
 #
-# One run lives in $RUN: settings with fresh secrets (0600), the database, logs, pid files. Nothing of it is kept.
+# One run lives in $RUN (see layout.sh): settings with fresh secrets (0600), the database, logs, pid files. Nothing of it is kept.
 
 PROCESSES=(api worker-build worker-provision worker-deploy)
-RUN=${BYOP_RUN:-$BYOP_STATE/run}
 BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 
 product_log() { printf '%s/log/%s.log' "$RUN" "$1"; }
@@ -23,18 +22,18 @@ product_lock() {
 product_prepare() {
   product_lock
   product_stop
-  rm -rf "$RUN" "$BYOP_DATA_DIR"
-  mkdir -p "$RUN"/{log,pid} "$BYOP_DATA_DIR"
+  rm -rf "$RUN"
+  mkdir -p "$RUN"/{log,pid} "$DATA_DIR"
   (
     umask 077
     cat >"$RUN/settings" <<S
-export BYOP_DATABASE_URL=${BYOP_DATABASE_URL:-sqlite:$RUN/byop.db}
+export BYOP_DATABASE_URL=sqlite:$RUN/byop.db
 export BYOP_MASTER_KEY=$(openssl rand -base64 32)
 export BYOP_JWT_SECRET=$(openssl rand -hex 32)
 export BYOP_OPERATOR_TOKEN=$(openssl rand -hex 32)
 export BYOP_DEV_MODE=1
 export BYOP_LOG_FORMAT=text
-export BYOP_LEASE_S=${BYOP_LEASE_S:-15}
+export BYOP_LEASE_S=15
 S
   )
   # shellcheck source=/dev/null

@@ -80,8 +80,8 @@ registry_config() {
     cat <<Y
 auth:
   token:
-    realm: ${BYOP_API_URL:-http://$GATEWAY:$API_PORT}/registry/token
-    service: ${BYOP_REGISTRY_SERVICE:-byop-registry}
+    realm: http://$GATEWAY:$API_PORT/registry/token
+    service: byop-registry
     issuer: byop-engine
     rootcertbundle: $(token_certificate)
 http:
@@ -103,7 +103,7 @@ registry_start() {
   mkdir -p "$BYOP_STATE/registry/data"
   spawn registry docker-registry serve "$BYOP_STATE/registry/registry.yml"
   wait_until 10 registry_answers || die "the registry did not start, see $(log_file registry)"
-  step "registry up: $GATEWAY:$REGISTRY_PORT, tokens from ${BYOP_API_URL:-http://$GATEWAY:$API_PORT}/registry/token"
+  step "registry up: $GATEWAY:$REGISTRY_PORT, tokens from http://$GATEWAY:$API_PORT/registry/token"
 }
 
 # Removes blobs that no manifest names any more; the registry must not take pushes meanwhile.
