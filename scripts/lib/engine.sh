@@ -138,13 +138,9 @@ engine_up() {
   if [ -n "$OWN_ENGINE" ]; then own_engine_up; else user_engine_up; fi
 }
 
-# Only containers of our own images are touched on a user's engine.
 remove_containers() {
-  local filter=() ids
-  if [ -z "$OWN_ENGINE" ]; then
-    for ids in byop/vps:1 byop/vps:bare byop/builder:1; do filter+=(--filter "ancestor=$ids"); done
-  fi
-  mapfile -t ids < <(timeout 20 docker ps -aq "${filter[@]}" 2>/dev/null)
+  local ids
+  mapfile -t ids < <(timeout 20 docker ps -aq 2>/dev/null)
   [ ${#ids[@]} = 0 ] || timeout 60 docker rm -fv "${ids[@]}" >/dev/null 2>&1 || true
 }
 
@@ -203,7 +199,8 @@ remove_cgroups() {
 
 engine_down() {
   choose_engine
-  [ ! -x "$(command -v docker)" ] || remove_containers
+  # Another installation may use the same engine of a user's; there, a run removes its own by id (product_clean).
+  [ -z "$OWN_ENGINE" ] || [ ! -x "$(command -v docker)" ] || remove_containers
   # Without the record nothing was made, and what has our names is another environment's.
   if [ -n "$OWN_ENGINE" ] && [ -s "$NET_FILE" ]; then
     own_engine_stop

@@ -14,7 +14,7 @@
 # network, default 172.31.77), DOCKER_HOST (use that engine).
 set -euo pipefail
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in layout steps packages engine images services envfile; do
+for part in layout steps packages engine images services envfile product; do
   # shellcheck source=/dev/null
   . "$LIB/$part.sh"
 done
@@ -110,6 +110,9 @@ leftovers() {
 down() {
   local pid
   if [ -d "$BYOP_STATE" ]; then
+    choose_engine
+    # Of a run that was killed.
+    product_clean
     services_down
     engine_down
     for pid in $(marked_pids); do kill -KILL "$pid" 2>/dev/null || true; done
