@@ -32,9 +32,7 @@ e2e_end() {
       grep -v ' request ' "$file" | tail -n 25
     done
   }
-  product_clean
-  "$LIB/git-server.sh" stop >/dev/null 2>&1
-  "$LIB/env.sh" registry stop >/dev/null 2>&1
+  run_end
   rm -rf "${WORK:-}"
   exit "$code"
 }

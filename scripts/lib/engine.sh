@@ -142,6 +142,7 @@ remove_containers() {
   local ids
   mapfile -t ids < <(timeout 20 docker ps -aq 2>/dev/null)
   [ ${#ids[@]} = 0 ] || timeout 60 docker rm -fv "${ids[@]}" >/dev/null 2>&1 || true
+  timeout 20 docker volume ls -q 2>/dev/null | xargs -r timeout 60 docker volume rm >/dev/null 2>&1 || true
 }
 
 # The daemon inside the namespace is asked first, so that its store is closed in order.

@@ -1,7 +1,8 @@
 #!/bin/bash
 # The local environment: a Docker engine, base images, a registry, an ACME authority, DNS.
 #
-#   env.sh up                    make it, or do nothing if it is up and well
+#   env.sh up [--run]            make it, or do nothing if it is up and well; it is kept until `down`,
+#                                with --run only as long as the run that asks
 #   env.sh status                what runs; 0 if all is well
 #   env.sh down [--purge]        remove it and check that nothing is left; --purge forgets state
 #   env.sh image NAME...         make base images: node python go rust static (all)
@@ -121,7 +122,7 @@ down() {
       die "something is left of the environment, see above"
     }
     forget_network
-    rm -rf "$BYOP_STATE/pid" "$BYOP_STATE/images-ok" "$ENV_FILE"
+    rm -rf "$BYOP_STATE/pid" "$BYOP_STATE/images-ok" "$ENV_FILE" "$KEPT_FILE"
     [ "${1:-}" != --purge ] || rm -rf "$BYOP_STATE" "$BYOP_STATE.lock"
   fi
   step "environment down"
@@ -140,7 +141,12 @@ main() {
   local verb=${1:-}
   shift || true
   case $verb in
-    up) lock && up ;;
+    up)
+      lock
+      mkdir -p "$BYOP_STATE"
+      [ "${1:-}" = --run ] || : >"$KEPT_FILE"
+      up
+      ;;
     down) lock && down "$@" ;;
     status) status ;;
     image | images) lock && load && make_images "$@" && forget_old_images ;;
