@@ -145,6 +145,7 @@ image_static() {
 # Rust is on the machine; its toolchain is copied without the documentation.
 image_rust() {
   local root
+  find_rust
   root=$(rustc --print sysroot) || die "no rustc on this machine"
   stand_in rust:1-slim-bookworm "$(rustc --version)" "$IMAGES_DIR/bases/rust.Dockerfile" \
     "$IMAGES_DIR/bases" --build-context "toolchain=$root"
