@@ -50,6 +50,7 @@ up() {
   fi
   require_debian
   mkdir -p "$BYOP_STATE"/{pid,log} "$BYOP_CACHE"
+  forget_policy
   require_commands
   check_engine
   rm -f "$BYOP_STATE/hub"
@@ -110,6 +111,7 @@ leftovers() {
 
 down() {
   local pid
+  forget_policy
   if [ -d "$BYOP_STATE" ]; then
     choose_engine
     # Of a run that was killed.

@@ -33,18 +33,20 @@ apt_update() {
   apt_updated=yes
 }
 
-# Packages must not start services: a policy file says so for the time of the installation.
-without_services() {
-  local policy=/usr/sbin/policy-rc.d made='' result=0
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy
-    chmod 755 $policy
-    made=yes
+# Packages must not start services: a policy file says so for the time of the installation. It bears our name, so that
+# one that a killed run has left is known; a machine's own stays.
+POLICY=/usr/sbin/policy-rc.d
+POLICY_NAME='# byop-engine: while packages are installed'
+forget_policy() { ! grep -qsxF "$POLICY_NAME" $POLICY || rm -f $POLICY; }
+without_services() (
+  trap forget_policy EXIT
+  trap 'exit 130' INT TERM HUP
+  if [ ! -e $POLICY ]; then
+    printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_NAME" >$POLICY
+    chmod 755 $POLICY
   fi
-  "$@" || result=$?
-  [ -z "$made" ] || rm -f $policy
-  return $result
-}
+  "$@"
+)
 
 apt_install() {
   local try
