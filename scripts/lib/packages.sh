@@ -26,11 +26,12 @@ debian_mirror() {
   printf '%s' "${mirror%/}"
 }
 
-apt_updated=''
+# Once in an hour, unless something has removed the lists meanwhile.
 apt_update() {
-  [ -z "$apt_updated" ] || return 0
-  apt-get -qq update >"$(log_file apt)" 2>&1 || note "apt-get update complained, see $(log_file apt)"
-  apt_updated=yes
+  local stamp=$BYOP_STATE/apt-updated lists=(/var/lib/apt/lists/*_Packages*)
+  [ -z "$(find "$stamp" -mmin -60 2>/dev/null)" ] || [ ! -e "${lists[0]}" ] || return 0
+  apt_get update || note "apt-get update complained, see $(log_file apt)"
+  : >"$stamp"
 }
 
 # Packages must not start services: a policy file says so for the time of the installation. It bears our name, so that
@@ -48,19 +49,31 @@ without_services() (
   "$@"
 )
 
+# Another installation, of ours or the machine's nightly one, is waited for; a killed one is brought to its end.
+apt_get() { apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@" >>"$(log_file apt)" 2>&1; }
 apt_install() {
-  local try
   need_root
   mkdir -p "$BYOP_STATE/log"
-  apt_update
+  (
+    flock -w 600 7 || die "another installation of packages is still at work"
+    apt_install_alone "$@"
+  ) 7>/run/byop-apt.lock
+}
+apt_install_alone() {
+  local try result
+  export DEBIAN_FRONTEND=noninteractive
   for try in 1 2 3; do
-    if DEBIAN_FRONTEND=noninteractive without_services \
-      apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >>"$(log_file apt)" 2>&1; then
+    apt_update
+    without_services apt_get install -y --no-install-recommends "$@" && result=0 || result=$?
+    if [ $result = 0 ]; then
       step "installed $*"
       return 0
     fi
+    [ $result -lt 128 ] || exit $result
     note "apt-get install failed (try $try)"
     sleep "$try"
+    rm -f "$BYOP_STATE/apt-updated"
+    without_services dpkg --force-confold --configure -a >>"$(log_file apt)" 2>&1 || true
   done
   tail -5 "$(log_file apt)" >&2
   die "could not install: $*"
