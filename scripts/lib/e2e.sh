@@ -22,7 +22,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${BYOP_TARGET:-$HOME/.cache/byop-eng
 
 e2e_end() {
   local code=$?
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' INT TERM HUP
   set +e
   [ "$code" = 0 ] || {
     echo "--- ${0##*/} failed with $code; the end of each log:"
@@ -40,7 +41,7 @@ e2e_end() {
 e2e_begin() {
   WORK=$(mktemp -d)
   trap e2e_end EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' INT TERM HUP
   product_prepare
   "$LIB/env.sh" registry start >/dev/null
   "$LIB/git-server.sh" start >/dev/null
