@@ -1,7 +1,7 @@
 #!/bin/bash
 # Git repositories over HTTP and SSH, for tests and the quickstart.
 #
-#   git-server.sh start                    both servers, on the environment's gateway address
+#   git-server.sh start [http]             both servers, on the environment's gateway address, or only the one for HTTP
 #   git-server.sh add NAME DIR [TOKEN]     a repository with the folder's content; called again,
 #                                          it gets a further commit if the content has changed.
 #                                          With TOKEN, HTTP wants it as the password.
@@ -143,9 +143,10 @@ start() {
   require git git python3 python3 ssh-keyscan openssh-client curl curl
   mkdir -p "$GIT/repositories" "$GIT/tokens"
   chmod 755 "$GIT" "$GIT/repositories"
-  start_ssh
   start_http
   echo "http://$GATEWAY:$GIT_HTTP_PORT/"
+  [ "${1:-}" != http ] || return 0
+  start_ssh
   echo "ssh://git@$GATEWAY:$GIT_SSH_PORT/"
   echo "host key: $(cut -d' ' -f1,2 "$GIT/host_key.pub")"
 }
@@ -160,7 +161,7 @@ stop_all() {
 }
 
 case ${1:-} in
-  start) gateway && start ;;
+  start) gateway && start "${2:-}" ;;
   stop) stop_all ;;
   add) [ $# -ge 3 ] || die "usage: git-server.sh add NAME DIR [TOKEN]"; gateway && add "$2" "$3" "${4:-}" ;;
   key) [ $# = 3 ] || die "usage: git-server.sh key NAME PUBLIC_KEY_FILE"; key "$2" "$3" ;;
