@@ -9,6 +9,8 @@ LIB=$ROOT/scripts/lib
 . "$LIB/layout.sh"
 # shellcheck source=/dev/null
 . "$LIB/steps.sh"
+# shellcheck source=/dev/null
+. "$LIB/ports.sh"
 forget_settings
 [ -s "$ENV_FILE" ] || {
   echo "SKIPPED ${0##*/}: the local environment is not up (scripts/lib/env.sh up)"

@@ -20,7 +20,12 @@ answers() {
 # Said before anything is downloaded.
 check_engine() {
   choose_engine
-  [ -z "$OWN_ENGINE" ] || { need_root && refuse_second_engine; }
+  [ -n "$OWN_ENGINE" ] || return 0
+  need_root
+  refuse_second_engine
+  choose_net
+  GATEWAY=$BYOP_NET.1
+  check_ports
 }
 
 # Decides once which engine is meant; the choice is kept until `down`.
@@ -120,6 +125,7 @@ user_engine_up() {
   [ -n "$GATEWAY" ] || die "the engine at $ENGINE_HOST has no bridge network with a gateway"
   ip -4 addr | grep -qF "inet $GATEWAY/" ||
     die "the bridge $GATEWAY of the engine at $ENGINE_HOST is not on this machine; registry and ACME cannot be offered to its containers"
+  check_ports
   echo "$ENGINE_HOST" | write_file "$BYOP_STATE/engine/host"
   step "using the engine at $ENGINE_HOST ($(docker version -f '{{.Server.Version}}')), gateway $GATEWAY"
 }

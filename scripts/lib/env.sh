@@ -15,7 +15,7 @@
 # network, default 172.31.77), DOCKER_HOST (use that engine).
 set -euo pipefail
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in layout steps packages rust engine images services envfile product; do
+for part in layout steps ports packages rust engine images services envfile product; do
   # shellcheck source=/dev/null
   . "$LIB/$part.sh"
 done

@@ -9,7 +9,7 @@
 #   git-server.sh stop
 set -euo pipefail
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in layout steps packages; do
+for part in layout steps packages ports; do
   # shellcheck source=/dev/null
   . "$LIB/$part.sh"
 done
@@ -129,13 +129,13 @@ start_ssh() {
   # shellcheck disable=SC2016  # the inner shell expands its own arguments
   spawn git-ssh unshare --mount --pid --fork --kill-child --mount-proc -- sh -c 'mount --bind "$1" /srv && exec "$2" -D -e -f "$3"' \
     sh "$GIT" "$(command -v sshd)" "$GIT/sshd_config"
-  wait_until 10 ssh-keyscan -p "$GIT_SSH_PORT" -t ed25519 "$GATEWAY" || die "sshd did not start, see $(log_file git-ssh)"
+  serves 10 git-ssh ssh-keyscan -p "$GIT_SSH_PORT" -t ed25519 "$GATEWAY" || die "sshd did not start, see $(log_file git-ssh)"
 }
 
 start_http() {
   ! running git-http || return 0
   spawn git-http python3 "$LIB/git_http.py" "$GATEWAY" "$GIT_HTTP_PORT" "$GIT/repositories" "$GIT/tokens"
-  wait_until 10 curl -s -m 2 -o /dev/null "http://$GATEWAY:$GIT_HTTP_PORT/" || die "the Git HTTP server did not start, see $(log_file git-http)"
+  serves 10 git-http curl -s -m 2 -o /dev/null "http://$GATEWAY:$GIT_HTTP_PORT/" || die "the Git HTTP server did not start, see $(log_file git-http)"
 }
 
 start() {

@@ -8,24 +8,28 @@ BYOP_CACHE=${BYOP_CACHE:-$HOME/.cache/byop-engine/downloads}
 
 # What an environment was made with stays with it until `down`, whatever is asked later.
 NET_FILE=$BYOP_STATE/engine/net
+BYOP_NET_ASKED=${BYOP_NET:-}
 if [ -s "$NET_FILE" ]; then BYOP_NET=$(<"$NET_FILE"); fi
-BYOP_NET=${BYOP_NET:-172.31.77}
 
 [[ $BYOP_STATE = /* && $BYOP_STATE != *[[:space:]]* ]] || {
   echo "env: BYOP_STATE must be an absolute path without blanks" >&2
   exit 1
 }
-[[ $BYOP_NET =~ ^([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})$ ]] || {
-  echo "env: BYOP_NET must be the first three numbers of an IPv4 network, like 172.31.77" >&2
-  exit 1
+# name_net NET: the network, and what is called after it.
+name_net() {
+  BYOP_NET=$1
+  [[ $BYOP_NET =~ ^([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})$ ]] || {
+    echo "env: BYOP_NET must be the first three numbers of an IPv4 network, like 172.31.77" >&2
+    exit 1
+  }
+  # An interface name has at most 15 characters, so the network is spelled in hex.
+  TAG=$(printf 'byop%02x%02x%02x' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}")
+  BRIDGE=$TAG
+  # Without an address of its own a bridge takes its lowest port's and changes it as containers come and go, so that
+  # neighbours may keep a stale one.
+  BRIDGE_MAC=$(printf '02:42:%02x:%02x:%02x:01' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}")
 }
-
-# An interface name has at most 15 characters, so the network is spelled in hex.
-TAG=$(printf 'byop%02x%02x%02x' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}")
-BRIDGE=$TAG
-# Without an address of its own a bridge takes its lowest port's and changes it as containers come and go, so that
-# neighbours may keep a stale one.
-BRIDGE_MAC=$(printf '02:42:%02x:%02x:%02x:01' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}")
+name_net "${BYOP_NET:-172.31.77}"
 MTU=1400
 
 TOOLS=$BYOP_CACHE/tools

@@ -67,6 +67,7 @@ product_answers() { curl -sf -m 2 -o /dev/null "$BYOP_API_URL/readyz"; }
 
 product_start() {
   local name
+  GATEWAY=$BYOP_GATEWAY check_ports
   for name in "${PROCESSES[@]}"; do product_start_one "$name"; done
   wait_until 30 product_answers || die "the API does not answer, see $(product_log api)"
 }
