@@ -45,7 +45,9 @@ load() {
 
 up() {
   if healthy && [ "$(<"$BYOP_STATE/images-ok")" = "$(wanted_images)" ]; then
-    step "already up: $ENGINE_HOST; settings in $ENV_FILE"
+    step "already up: $ENGINE_HOST"
+    # By these scripts, which may be newer than the file.
+    write_env_file
     return 0
   fi
   require_debian
