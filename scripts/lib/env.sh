@@ -12,7 +12,8 @@
 # `registry start` needs the API's certificate, so it comes after `api init`.
 #
 # Settings: BYOP_STATE (state), BYOP_CACHE (downloads), BYOP_NET (first three numbers of the
-# network, default 172.31.77), DOCKER_HOST (use that engine).
+# network; otherwise a free one is chosen), BYOP_HUB=yes|no (whether to pull from the public image
+# hub; otherwise found out), DOCKER_HOST (use that engine).
 set -euo pipefail
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for part in layout steps ports packages rust engine images services envfile product; do
@@ -31,8 +32,7 @@ healthy() {
   else
     docker version >/dev/null 2>&1 || return 1
   fi
-  [ -n "$HUB" ] || running mirror || return 1
-  running dns && running pebble
+  running mirror && running dns && running pebble
 }
 
 # What the minimal images were made from; a change makes `up` look again.

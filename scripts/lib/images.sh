@@ -10,9 +10,16 @@ NODE_VERSION=22.20.0
 GO_VERSION=1.26.6
 TRAEFIK_VERSION=3.7.15
 
-# Empty when no public hub can be reached; found out once and kept.
+# Empty when no public hub can be reached; found out once and kept. One that answers may still refuse to serve this
+# address (429), so the caller may say "no".
 find_hub() {
   local file=$BYOP_STATE/hub code
+  case ${BYOP_HUB:-} in
+    yes) echo yes | write_file "$file" ;;
+    no) : | write_file "$file" ;;
+    "") ;;
+    *) die "BYOP_HUB is yes or no, not $BYOP_HUB" ;;
+  esac
   if [ ! -e "$file" ]; then
     code=$(curl -s -m 5 -o /dev/null -w '%{http_code}' https://registry-1.docker.io/v2/ || true)
     case $code in
