@@ -7,11 +7,11 @@
 
 step() {
   local now=${EPOCHREALTIME/[.,]/}
-  : "${STARTED_US:=$now}"
   local ms=$(((now - STARTED_US) / 1000))
   printf '%4d.%ds  %s\n' $((ms / 1000)) $((ms % 1000 / 100)) "$*"
 }
-STARTED_US=${STARTED_US:-${EPOCHREALTIME/[.,]/}}
+# Scripts that this one starts count on from here.
+export STARTED_US=${STARTED_US:-${EPOCHREALTIME/[.,]/}}
 
 note() { printf '         %s\n' "$*"; }
 
