@@ -119,15 +119,20 @@ own_engine_up() {
   step "engine up: $ENGINE_HOST on $BRIDGE ($GATEWAY/24)"
 }
 
+# Older engines lack the build contexts that the images are made with; Debian 12's own package is one.
+ENGINE_AT_LEAST=23
 user_engine_up() {
-  docker version --format '{{.Server.Version}}' >/dev/null || die "the engine at $ENGINE_HOST does not answer"
+  local version
+  version=$(docker version --format '{{.Server.Version}}') || die "the engine at $ENGINE_HOST does not answer"
+  [[ ${version%%.*} =~ ^[0-9]+$ && ${version%%.*} -ge $ENGINE_AT_LEAST ]] ||
+    die "the engine at $ENGINE_HOST is Docker $version; $ENGINE_AT_LEAST or newer is needed. Upgrade it, or stop it: then one of our own is used"
   GATEWAY=$(docker network inspect bridge -f '{{(index .IPAM.Config 0).Gateway}}' 2>/dev/null || true)
   [ -n "$GATEWAY" ] || die "the engine at $ENGINE_HOST has no bridge network with a gateway"
   ip -4 addr | grep -qF "inet $GATEWAY/" ||
     die "the bridge $GATEWAY of the engine at $ENGINE_HOST is not on this machine; registry and ACME cannot be offered to its containers"
   check_ports
   echo "$ENGINE_HOST" | write_file "$BYOP_STATE/engine/host"
-  step "using the engine at $ENGINE_HOST ($(docker version -f '{{.Server.Version}}')), gateway $GATEWAY"
+  step "using the engine at $ENGINE_HOST ($version), gateway $GATEWAY"
 }
 
 client_config() {
@@ -207,7 +212,9 @@ remove_cgroups() {
 engine_down() {
   choose_engine
   # Another installation may use the same engine of a user's; there, a run removes its own by id (product_clean).
-  [ -z "$OWN_ENGINE" ] || [ ! -x "$(command -v docker)" ] || remove_containers
+  if [ -x "$(command -v docker)" ]; then
+    if [ -n "$OWN_ENGINE" ]; then remove_containers; else return_names; fi
+  fi
   # Without the record nothing was made, and what has our names is another environment's.
   if [ -n "$OWN_ENGINE" ] && [ -s "$NET_FILE" ]; then
     own_engine_stop

@@ -40,12 +40,30 @@ image_is() {
   [ "$(docker image inspect -f '{{index .Config.Labels "byop.inputs"}}' "$1" 2>/dev/null)" = "$2" ]
 }
 
+# On a user's engine the name of an image may be taken: its owner has it back at `down`, and what was made goes.
+MADE_IMAGES=$BYOP_STATE/engine/made-images
+borrow_name() { # TAG
+  [ -z "$OWN_ENGINE" ] || return 0
+  if docker image inspect "$1" >/dev/null 2>&1 && image_is "$1" ''; then docker tag "$1" "byop-saved/$1"; fi
+  grep -qsxF "$1" "$MADE_IMAGES" || echo "$1" >>"$MADE_IMAGES"
+}
+return_names() {
+  local tag
+  [ -s "$MADE_IMAGES" ] || return 0
+  while read -r tag; do
+    timeout 60 docker image rm "$tag" >/dev/null 2>&1 || true
+    ! docker tag "byop-saved/$tag" "$tag" >/dev/null 2>&1 || docker image rm "byop-saved/$tag" >/dev/null 2>&1 || true
+  done < <(tac "$MADE_IMAGES")
+  rm -f "$MADE_IMAGES"
+}
+
 # build_image TAG INPUTS DOCKERFILE CONTEXT [OPTION...]: builds unless it is there already.
 build_image() {
   local tag=$1 inputs file=$3 context=$4 log
   inputs=$(inputs_hash "$2" "$(sha256sum <"$file")" "$(parent_id "$file")")
   shift 4
   image_is "$tag" "$inputs" && return 0
+  borrow_name "$tag"
   log=$(log_file "image-${tag//[:\/]/-}")
   if ! docker buildx build --progress=plain --load --label "byop.inputs=$inputs" -t "$tag" \
     -f "$file" "$@" "$context" >"$log" 2>&1; then
@@ -118,6 +136,7 @@ image_debian() {
   debian_root
   machine_ca
   docker image inspect byop/debian-root:1 >/dev/null 2>&1 || {
+    borrow_name byop/debian-root:1
     docker import -c 'CMD ["bash"]' "$BYOP_CACHE/debian-bookworm.tar" byop/debian-root:1 >/dev/null
     step "Debian root imported"
   }
