@@ -18,7 +18,6 @@ forget_settings
 }
 # shellcheck source=/dev/null
 . "$ENV_FILE"
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${BYOP_TARGET:-$HOME/.cache/byop-engine/target}}
 # shellcheck source=/dev/null
 . "$LIB/product.sh"
 

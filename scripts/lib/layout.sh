@@ -6,6 +6,9 @@
 BYOP_STATE=${BYOP_STATE:-$HOME/.cache/byop-engine/env}
 BYOP_CACHE=${BYOP_CACHE:-$HOME/.cache/byop-engine/downloads}
 
+# Clones share one folder of compiled code.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${BYOP_TARGET:-$HOME/.cache/byop-engine/target}}
+
 # What an environment was made with stays with it until `down`, whatever is asked later.
 NET_FILE=$BYOP_STATE/engine/net
 BYOP_NET_ASKED=${BYOP_NET:-}

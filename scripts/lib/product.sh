@@ -5,7 +5,7 @@
 # One run lives in $RUN (see layout.sh): settings with fresh secrets (0600), the database, logs, pid files. Nothing of it is kept.
 
 PROCESSES=(api worker-build worker-provision worker-deploy)
-BIN=${BIN:-${CARGO_TARGET_DIR:-}/debug}
+BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 
 product_log() { printf '%s/log/%s.log' "$RUN" "$1"; }
 product_pid() { cat "$RUN/pid/$1" 2>/dev/null; }
