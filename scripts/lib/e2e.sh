@@ -26,6 +26,8 @@ e2e_end() {
   trap - EXIT
   trap '' INT TERM HUP
   set +e
+  # A signal comes in the middle of a step, whose output may go nowhere.
+  exec >&2
   [ "$code" = 0 ] || {
     echo "--- ${0##*/} failed with $code; the end of each log:"
     local file
