@@ -94,7 +94,7 @@ remember_network() {
 
 make_bridge() {
   [ -d "/sys/class/net/$BRIDGE" ] || ip link add "$BRIDGE" address "$BRIDGE_MAC" type bridge
-  ip addr show dev "$BRIDGE" | grep -qF " $GATEWAY/" || ip addr add "$GATEWAY/24" dev "$BRIDGE"
+  grep -qF " $GATEWAY/" <<<"$(ip addr show dev "$BRIDGE")" || ip addr add "$GATEWAY/24" dev "$BRIDGE"
   ip link set "$BRIDGE" mtu "$MTU" up
 }
 
@@ -128,7 +128,8 @@ user_engine_up() {
     die "the engine at $ENGINE_HOST is Docker $version; $ENGINE_AT_LEAST or newer is needed. Upgrade it, or stop it: then one of our own is used"
   GATEWAY=$(docker network inspect bridge -f '{{(index .IPAM.Config 0).Gateway}}' 2>/dev/null || true)
   [ -n "$GATEWAY" ] || die "the engine at $ENGINE_HOST has no bridge network with a gateway"
-  ip -4 addr | grep -qF "inet $GATEWAY/" ||
+  # Not through a pipe: grep -q ends early, and the writer's end by SIGPIPE would count.
+  grep -qF "inet $GATEWAY/" <<<"$(ip -4 addr)" ||
     die "the bridge $GATEWAY of the engine at $ENGINE_HOST is not on this machine; registry and ACME cannot be offered to its containers"
   check_ports
   echo "$ENGINE_HOST" | write_file "$BYOP_STATE/engine/host"
