@@ -43,7 +43,7 @@ log_file() { printf '%s/log/%s' "$BYOP_STATE" "$1"; }
 
 # True while the process still carries this environment's mark.
 is_ours() {
-  { tr '\0' '\n' <"/proc/$1/environ"; } 2>/dev/null | grep -qxF "BYOP_ENV_STATE=$BYOP_STATE"
+  grep -qszxF "BYOP_ENV_STATE=$BYOP_STATE" "/proc/$1/environ"
 }
 
 running() {
