@@ -21,8 +21,10 @@ if [ ! -x "$DENY" ]; then
   install -m 755 "$(find "$work/x" -type f -name cargo-deny)" "$DENY"
 fi
 "$DENY" --log-level error check licenses bans sources
-if ! timeout 60 "$DENY" --log-level error check advisories >"${work:-/tmp}/advisories.$$" 2>&1; then
-  if grep -qE 'failed to fetch advisory database|unable to (fetch|clone)|failed to load advisory' "${work:-/tmp}/advisories.$$"; then
+timeout 60 "$DENY" --log-level error check advisories >"${work:-/tmp}/advisories.$$" 2>&1 && code=0 || code=$?
+if [ $code != 0 ]; then
+  # 124: it was still being fetched.
+  if [ $code = 124 ] || grep -qE 'failed to fetch advisory database|unable to (fetch|clone)|failed to load advisory' "${work:-/tmp}/advisories.$$"; then
     echo "SKIPPED advisories: their database cannot be reached"
   else
     cat "${work:-/tmp}/advisories.$$"

@@ -9,20 +9,25 @@ LIB=$ROOT/scripts/lib
 . "$LIB/layout.sh"
 # shellcheck source=/dev/null
 . "$LIB/steps.sh"
+# shellcheck source=/dev/null
+. "$LIB/ports.sh"
+forget_settings
 [ -s "$ENV_FILE" ] || {
   echo "SKIPPED ${0##*/}: the local environment is not up (scripts/lib/env.sh up)"
   exit 0
 }
 # shellcheck source=/dev/null
 . "$ENV_FILE"
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${BYOP_TARGET:-$HOME/.cache/byop-engine/target}}
 # shellcheck source=/dev/null
 . "$LIB/product.sh"
 
 e2e_end() {
   local code=$?
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' INT TERM HUP
   set +e
+  # A signal comes in the middle of a step, whose output may go nowhere.
+  exec >&2
   [ "$code" = 0 ] || {
     echo "--- ${0##*/} failed with $code; the end of each log:"
     local file
@@ -31,9 +36,7 @@ e2e_end() {
       grep -v ' request ' "$file" | tail -n 25
     done
   }
-  product_clean
-  "$LIB/git-server.sh" stop >/dev/null 2>&1
-  "$LIB/env.sh" registry stop >/dev/null 2>&1
+  run_end
   rm -rf "${WORK:-}"
   exit "$code"
 }
@@ -41,7 +44,7 @@ e2e_end() {
 e2e_begin() {
   WORK=$(mktemp -d)
   trap e2e_end EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' INT TERM HUP
   product_prepare
   "$LIB/env.sh" registry start >/dev/null
   "$LIB/git-server.sh" start >/dev/null

@@ -20,7 +20,12 @@ answers() {
 # Said before anything is downloaded.
 check_engine() {
   choose_engine
-  [ -z "$OWN_ENGINE" ] || { need_root && refuse_second_engine; }
+  [ -n "$OWN_ENGINE" ] || return 0
+  need_root
+  refuse_second_engine
+  choose_net
+  GATEWAY=$BYOP_NET.1
+  check_ports
 }
 
 # Decides once which engine is meant; the choice is kept until `down`.
@@ -89,7 +94,7 @@ remember_network() {
 
 make_bridge() {
   [ -d "/sys/class/net/$BRIDGE" ] || ip link add "$BRIDGE" address "$BRIDGE_MAC" type bridge
-  ip addr show dev "$BRIDGE" | grep -qF " $GATEWAY/" || ip addr add "$GATEWAY/24" dev "$BRIDGE"
+  grep -qF " $GATEWAY/" <<<"$(ip addr show dev "$BRIDGE")" || ip addr add "$GATEWAY/24" dev "$BRIDGE"
   ip link set "$BRIDGE" mtu "$MTU" up
 }
 
@@ -114,14 +119,21 @@ own_engine_up() {
   step "engine up: $ENGINE_HOST on $BRIDGE ($GATEWAY/24)"
 }
 
+# Older engines lack the build contexts that the images are made with; Debian 12's own package is one.
+ENGINE_AT_LEAST=23
 user_engine_up() {
-  docker version --format '{{.Server.Version}}' >/dev/null || die "the engine at $ENGINE_HOST does not answer"
+  local version
+  version=$(docker version --format '{{.Server.Version}}') || die "the engine at $ENGINE_HOST does not answer"
+  [[ ${version%%.*} =~ ^[0-9]+$ && ${version%%.*} -ge $ENGINE_AT_LEAST ]] ||
+    die "the engine at $ENGINE_HOST is Docker $version; $ENGINE_AT_LEAST or newer is needed. Upgrade it, or stop it: then one of our own is used"
   GATEWAY=$(docker network inspect bridge -f '{{(index .IPAM.Config 0).Gateway}}' 2>/dev/null || true)
   [ -n "$GATEWAY" ] || die "the engine at $ENGINE_HOST has no bridge network with a gateway"
-  ip -4 addr | grep -qF "inet $GATEWAY/" ||
+  # Not through a pipe: grep -q ends early, and the writer's end by SIGPIPE would count.
+  grep -qF "inet $GATEWAY/" <<<"$(ip -4 addr)" ||
     die "the bridge $GATEWAY of the engine at $ENGINE_HOST is not on this machine; registry and ACME cannot be offered to its containers"
+  check_ports
   echo "$ENGINE_HOST" | write_file "$BYOP_STATE/engine/host"
-  step "using the engine at $ENGINE_HOST ($(docker version -f '{{.Server.Version}}')), gateway $GATEWAY"
+  step "using the engine at $ENGINE_HOST ($version), gateway $GATEWAY"
 }
 
 client_config() {
@@ -138,14 +150,11 @@ engine_up() {
   if [ -n "$OWN_ENGINE" ]; then own_engine_up; else user_engine_up; fi
 }
 
-# Only containers of our own images are touched on a user's engine.
 remove_containers() {
-  local filter=() ids
-  if [ -z "$OWN_ENGINE" ]; then
-    for ids in byop/vps:1 byop/vps:bare byop/builder:1; do filter+=(--filter "ancestor=$ids"); done
-  fi
-  mapfile -t ids < <(timeout 20 docker ps -aq "${filter[@]}" 2>/dev/null)
+  local ids
+  mapfile -t ids < <(timeout 20 docker ps -aq 2>/dev/null)
   [ ${#ids[@]} = 0 ] || timeout 60 docker rm -fv "${ids[@]}" >/dev/null 2>&1 || true
+  timeout 20 docker volume ls -q 2>/dev/null | xargs -r timeout 60 docker volume rm >/dev/null 2>&1 || true
 }
 
 # The daemon inside the namespace is asked first, so that its store is closed in order.
@@ -203,7 +212,10 @@ remove_cgroups() {
 
 engine_down() {
   choose_engine
-  [ ! -x "$(command -v docker)" ] || remove_containers
+  # Another installation may use the same engine of a user's; there, a run removes its own by id (product_clean).
+  if [ -x "$(command -v docker)" ]; then
+    if [ -n "$OWN_ENGINE" ]; then remove_containers; else return_names; fi
+  fi
   # Without the record nothing was made, and what has our names is another environment's.
   if [ -n "$OWN_ENGINE" ] && [ -s "$NET_FILE" ]; then
     own_engine_stop

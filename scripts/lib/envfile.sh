@@ -56,6 +56,7 @@ export BYOP_ACME_CA_FILE=$CERTS/ca.pem
 export BYOP_ACME_EMAIL=ops@byop.test
 export BYOP_VERIFY_CA_FILE=$BYOP_STATE/acme/root.pem
 export BYOP_DNS_SERVER=$GATEWAY:$DNS_PORT
+export BYOP_TEST_REGISTRY=http://$GATEWAY:$MIRROR_PORT
 export BYOP_TEST_DNS=http://$GATEWAY:$DNS_ADMIN_PORT
 export BYOP_TEST_ENV_FILE=$ENV_FILE
 export PATH="$TOOLS/usr/sbin:$TOOLS/usr/bin:\$PATH"

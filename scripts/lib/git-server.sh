@@ -1,7 +1,7 @@
 #!/bin/bash
 # Git repositories over HTTP and SSH, for tests and the quickstart.
 #
-#   git-server.sh start                    both servers, on the environment's gateway address
+#   git-server.sh start [http]             both servers, on the environment's gateway address, or only the one for HTTP
 #   git-server.sh add NAME DIR [TOKEN]     a repository with the folder's content; called again,
 #                                          it gets a further commit if the content has changed.
 #                                          With TOKEN, HTTP wants it as the password.
@@ -9,7 +9,7 @@
 #   git-server.sh stop
 set -euo pipefail
 LIB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in layout steps packages; do
+for part in layout steps packages ports; do
   # shellcheck source=/dev/null
   . "$LIB/$part.sh"
 done
@@ -129,13 +129,13 @@ start_ssh() {
   # shellcheck disable=SC2016  # the inner shell expands its own arguments
   spawn git-ssh unshare --mount --pid --fork --kill-child --mount-proc -- sh -c 'mount --bind "$1" /srv && exec "$2" -D -e -f "$3"' \
     sh "$GIT" "$(command -v sshd)" "$GIT/sshd_config"
-  wait_until 10 ssh-keyscan -p "$GIT_SSH_PORT" -t ed25519 "$GATEWAY" || die "sshd did not start, see $(log_file git-ssh)"
+  serves 10 git-ssh ssh-keyscan -p "$GIT_SSH_PORT" -t ed25519 "$GATEWAY" || die "sshd did not start, see $(log_file git-ssh)"
 }
 
 start_http() {
   ! running git-http || return 0
   spawn git-http python3 "$LIB/git_http.py" "$GATEWAY" "$GIT_HTTP_PORT" "$GIT/repositories" "$GIT/tokens"
-  wait_until 10 curl -s -m 2 -o /dev/null "http://$GATEWAY:$GIT_HTTP_PORT/" || die "the Git HTTP server did not start, see $(log_file git-http)"
+  serves 10 git-http curl -s -m 2 -o /dev/null "http://$GATEWAY:$GIT_HTTP_PORT/" || die "the Git HTTP server did not start, see $(log_file git-http)"
 }
 
 start() {
@@ -143,9 +143,10 @@ start() {
   require git git python3 python3 ssh-keyscan openssh-client curl curl
   mkdir -p "$GIT/repositories" "$GIT/tokens"
   chmod 755 "$GIT" "$GIT/repositories"
-  start_ssh
   start_http
   echo "http://$GATEWAY:$GIT_HTTP_PORT/"
+  [ "${1:-}" != http ] || return 0
+  start_ssh
   echo "ssh://git@$GATEWAY:$GIT_SSH_PORT/"
   echo "host key: $(cut -d' ' -f1,2 "$GIT/host_key.pub")"
 }
@@ -160,7 +161,7 @@ stop_all() {
 }
 
 case ${1:-} in
-  start) gateway && start ;;
+  start) gateway && start "${2:-}" ;;
   stop) stop_all ;;
   add) [ $# -ge 3 ] || die "usage: git-server.sh add NAME DIR [TOKEN]"; gateway && add "$2" "$3" "${4:-}" ;;
   key) [ $# = 3 ] || die "usage: git-server.sh key NAME PUBLIC_KEY_FILE"; key "$2" "$3" ;;

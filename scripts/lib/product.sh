@@ -2,39 +2,55 @@
 # The engine's own processes on this machine, and a client of its public API. Sourced after steps.sh, with the
 # environment's settings loaded.
 #
-# One run lives in $RUN: settings with fresh secrets (0600), the database, logs, pid files. Nothing of it is kept.
+# One run lives in $RUN (see layout.sh): settings with fresh secrets (0600), the database, logs, pid files. Nothing of it is kept.
 
 PROCESSES=(api worker-build worker-provision worker-deploy)
-RUN=${BYOP_RUN:-$BYOP_STATE/run}
 BIN=${BIN:-$CARGO_TARGET_DIR/debug}
 
 product_log() { printf '%s/log/%s.log' "$RUN" "$1"; }
 product_pid() { cat "$RUN/pid/$1" 2>/dev/null; }
 
-# One run at a time uses an environment's ports; a second one waits its turn.
+# One run at a time uses an environment's ports; a second one waits its turn. The scenarios of a run that holds the
+# lock are part of it. Only who holds it may clean up, and only who took it may take the environment down.
+RUN_LOCK=''
 product_lock() {
-  exec 8>"$BYOP_STATE/product.lock"
-  flock -n 8 && return 0
-  step "waiting for another run in this environment to end"
-  flock -w "${BYOP_LOCK_S:-900}" 8 || die "another run uses this environment: $BYOP_STATE"
+  product_locked && return 0
+  mkdir -p "$(dirname "$BYOP_STATE")"
+  exec 8>"$BYOP_STATE.run.lock"
+  if ! flock -n 8; then
+    step "waiting for another run in this environment to end"
+    flock -w "${BYOP_LOCK_S:-900}" 8 || die "another run uses this environment: $BYOP_STATE"
+  fi
+  RUN_LOCK=ours
+  export BYOP_RUN_LOCKED=$BYOP_STATE
 }
+product_locked() { [ "${BYOP_RUN_LOCKED:-}" = "$BYOP_STATE" ]; }
 
-# Fresh secrets and an empty database.
+run_end() {
+  product_locked || return 0
+  product_clean
+  "$LIB/git-server.sh" stop >/dev/null 2>&1
+  "$LIB/env.sh" registry stop >/dev/null 2>&1
+  return 0
+}
+# An environment that nobody asked to keep goes with the run, also one that a killed run has left.
+run_down() { [ -z "$RUN_LOCK" ] || [ -e "$KEPT_FILE" ] || "$LIB/env.sh" down; }
+
+# Fresh secrets and an empty database; what a killed run has left goes before its ids are forgotten.
 product_prepare() {
   product_lock
-  product_stop
-  rm -rf "$RUN" "$BYOP_DATA_DIR"
-  mkdir -p "$RUN"/{log,pid} "$BYOP_DATA_DIR"
+  product_clean
+  mkdir -p "$RUN"/{log,pid} "$DATA_DIR"
   (
     umask 077
     cat >"$RUN/settings" <<S
-export BYOP_DATABASE_URL=${BYOP_DATABASE_URL:-sqlite:$RUN/byop.db}
+export BYOP_DATABASE_URL=sqlite:$RUN/byop.db
 export BYOP_MASTER_KEY=$(openssl rand -base64 32)
 export BYOP_JWT_SECRET=$(openssl rand -hex 32)
 export BYOP_OPERATOR_TOKEN=$(openssl rand -hex 32)
 export BYOP_DEV_MODE=1
 export BYOP_LOG_FORMAT=text
-export BYOP_LEASE_S=${BYOP_LEASE_S:-15}
+export BYOP_LEASE_S=15
 S
   )
   # shellcheck source=/dev/null
@@ -51,6 +67,7 @@ product_answers() { curl -sf -m 2 -o /dev/null "$BYOP_API_URL/readyz"; }
 
 product_start() {
   local name
+  GATEWAY=$BYOP_GATEWAY check_ports
   for name in "${PROCESSES[@]}"; do product_start_one "$name"; done
   wait_until 30 product_answers || die "the API does not answer, see $(product_log api)"
 }
@@ -84,9 +101,15 @@ P
 }
 
 # Servers are containers with a volume, builders containers, caches volumes: found by label, gone with the run.
+# While the engine that has them does not answer, the ids stay for the next run.
 product_clean() {
   local id label
   product_stop
+  if [ -s "$RUN/byop.db" ] && [ -s "$BYOP_STATE/engine/host" ]; then
+    local -x DOCKER_HOST
+    DOCKER_HOST=$(<"$BYOP_STATE/engine/host")
+    timeout 20 docker version >/dev/null 2>&1 || return 0
+  fi
   for id in $(product_ids servers) $(product_ids build_jobs) $(product_ids clients); do
     for label in "byop.server=$id" "byop.build=$id" "byop.client=$id"; do
       docker ps -aq --filter "label=$label" | xargs -r docker rm -fv >/dev/null 2>&1 || true

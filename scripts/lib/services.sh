@@ -55,9 +55,9 @@ push_host() {
   if [ -n "$OWN_ENGINE" ]; then PUSH_HOST=$GATEWAY:$MIRROR_PORT; else PUSH_HOST=127.0.0.1:$MIRROR_PORT; fi
 }
 
+# With a public hub nobody is told to pull from it; tests push to it all the same.
 mirror_up() {
   push_host
-  [ -z "$HUB" ] || return 0
   if ! running mirror; then
     mirror_config "$GATEWAY:$MIRROR_PORT" "$BYOP_STATE/registry/mirror.yml"
     spawn mirror docker-registry serve "$BYOP_STATE/registry/mirror.yml"
@@ -66,7 +66,9 @@ mirror_up() {
     mirror_config "$PUSH_HOST" "$BYOP_STATE/registry/mirror-push.yml"
     spawn mirror-push docker-registry serve "$BYOP_STATE/registry/mirror-push.yml"
   fi
-  wait_until 10 curl -sf -m 2 "http://$PUSH_HOST/v2/" || die "the pull mirror did not start, see $(log_file mirror)"
+  serves 10 mirror curl -sf -m 2 "http://$GATEWAY:$MIRROR_PORT/v2/" || die "the pull mirror did not start, see $(log_file mirror)"
+  [ -n "$OWN_ENGINE" ] || serves 10 mirror-push curl -sf -m 2 "http://$PUSH_HOST/v2/" ||
+    die "the pull mirror's other address did not come up, see $(log_file mirror-push)"
   step "pull mirror up: http://$GATEWAY:$MIRROR_PORT"
 }
 
@@ -83,8 +85,8 @@ registry_config() {
     cat <<Y
 auth:
   token:
-    realm: ${BYOP_API_URL:-http://$GATEWAY:$API_PORT}/registry/token
-    service: ${BYOP_REGISTRY_SERVICE:-byop-registry}
+    realm: http://$GATEWAY:$API_PORT/registry/token
+    service: byop-registry
     issuer: byop-engine
     rootcertbundle: $(token_certificate)
 http:
@@ -105,8 +107,8 @@ registry_start() {
   stop registry
   mkdir -p "$REGISTRY_DATA"
   spawn registry docker-registry serve "$BYOP_STATE/registry/registry.yml"
-  wait_until 10 registry_answers || die "the registry did not start, see $(log_file registry)"
-  step "registry up: $GATEWAY:$REGISTRY_PORT, tokens from ${BYOP_API_URL:-http://$GATEWAY:$API_PORT}/registry/token"
+  serves 10 registry registry_answers || die "the registry did not start, see $(log_file registry)"
+  step "registry up: $GATEWAY:$REGISTRY_PORT, tokens from http://$GATEWAY:$API_PORT/registry/token"
 }
 
 # Removes blobs that no manifest names any more; the registry must not take pushes meanwhile.
@@ -141,6 +143,7 @@ acme_up() {
   if ! running dns; then
     spawn dns pebble-challtestsrv -defaultIPv4 '' -defaultIPv6 '' -dns01 "$GATEWAY:$DNS_PORT" \
       -http01 '' -https01 '' -tlsalpn01 '' -management "$GATEWAY:$DNS_ADMIN_PORT"
+    serves 10 dns curl -s -m 2 "http://$GATEWAY:$DNS_ADMIN_PORT/" || die "DNS did not start, see $(log_file dns)"
   fi
   running pebble && [ -s "$BYOP_STATE/acme/root.pem" ] && return 0
   stop pebble
@@ -148,7 +151,7 @@ acme_up() {
   # A few rejected nonces are part of the protocol; clients must live with them.
   spawn pebble env PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=5 \
     pebble -config "$BYOP_STATE/acme/pebble.json" -dnsserver "$GATEWAY:$DNS_PORT"
-  wait_until 15 acme_get "$ACME_PORT/dir" || die "the ACME authority did not start, see $(log_file pebble)"
+  serves 15 pebble acme_get "$ACME_PORT/dir" || die "the ACME authority did not start, see $(log_file pebble)"
   acme_get "$ACME_ADMIN_PORT/roots/0" | write_file "$BYOP_STATE/acme/root.pem"
   step "ACME authority up: https://$GATEWAY:$ACME_PORT/dir"
 }

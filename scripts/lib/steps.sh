@@ -7,11 +7,11 @@
 
 step() {
   local now=${EPOCHREALTIME/[.,]/}
-  : "${STARTED_US:=$now}"
   local ms=$(((now - STARTED_US) / 1000))
   printf '%4d.%ds  %s\n' $((ms / 1000)) $((ms % 1000 / 100)) "$*"
 }
-STARTED_US=${STARTED_US:-${EPOCHREALTIME/[.,]/}}
+# Scripts that this one starts count on from here.
+export STARTED_US=${STARTED_US:-${EPOCHREALTIME/[.,]/}}
 
 note() { printf '         %s\n' "$*"; }
 
@@ -43,7 +43,7 @@ log_file() { printf '%s/log/%s' "$BYOP_STATE" "$1"; }
 
 # True while the process still carries this environment's mark.
 is_ours() {
-  { tr '\0' '\n' <"/proc/$1/environ"; } 2>/dev/null | grep -qxF "BYOP_ENV_STATE=$BYOP_STATE"
+  grep -qszxF "BYOP_ENV_STATE=$BYOP_STATE" "/proc/$1/environ"
 }
 
 running() {

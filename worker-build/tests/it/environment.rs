@@ -46,7 +46,8 @@ pub async fn environment(test: &str) -> Option<Environment> {
     let settings = read(&file);
     let url: EngineUrl = settings["BYOP_BUILD_ENGINE"].parse().expect("engine address");
     let work = TempDir::new().expect("work directory");
-    let mirror = settings["BYOP_IMAGE_MIRROR"].clone();
+    // There is no pull mirror where a public hub serves, but always a registry; what it has not, the hub has.
+    let mirror = settings["BYOP_TEST_REGISTRY"].clone();
     let config = BuildConfig {
         engine: EngineAccess { url: url.clone(), certs: None, ssh_key: None, ssh_host_key: None },
         image: "byop/builder:1".into(),
@@ -58,7 +59,7 @@ pub async fn environment(test: &str) -> Option<Environment> {
             disk_bytes: 8 << 30,
             source_bytes: 64 << 20,
         },
-        // The mirror takes images without a login.
+        // It takes images without a login.
         registry: Registry {
             host: mirror.trim_start_matches("http://").to_owned(),
             ca_file: None,
