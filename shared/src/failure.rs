@@ -7,7 +7,12 @@ use std::time::Duration;
 
 #[cfg(feature = "providers")]
 use crate::providers::ProviderError;
-use crate::{queue::JobError, secrets::Sealed, ssh::SshError, store::DbError};
+use crate::{
+    queue::JobError,
+    secrets::Sealed,
+    ssh::SshError,
+    store::{Db, DbError},
+};
 
 /// A failed step.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,16 @@ impl Failure {
 
     pub fn transient(code: &'static str, message: impl Into<String>) -> Self {
         Self::Transient { code, message: message.into() }
+    }
+}
+
+impl Failure {
+    /// [`Later`](Self::Later) for what was waited for since `began` (database clock, unix milliseconds): soon at first,
+    /// then less often; `None` when `limit` is over.
+    pub fn later(db: &Db, began: i64, limit: Duration) -> Option<Self> {
+        let waited = Duration::from_millis(u64::try_from(db.now_ms() - began).unwrap_or(0));
+        let pause = (waited / 10).clamp(Duration::from_millis(250), Duration::from_secs(10));
+        (waited < limit).then_some(Self::Later(pause))
     }
 }
 

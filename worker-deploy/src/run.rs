@@ -8,6 +8,7 @@ use shared::{
         status::{DeploymentStatus as Status, ServerStatus},
     },
     failure::Failure,
+    login,
     queue::{Handler, Job, JobError, Lease, StopReason},
     redact::Redactor,
     ssh::Session,
@@ -183,8 +184,7 @@ impl Attempt<'_> {
         self.reach(Status::Verifying).await?;
         around("verifying", steps::healthy(&session, release, limits.health, log)).await?;
         self.reach(Status::Switching).await?;
-        let ca = self.settings.verify_ca.as_deref();
-        around("switching", steps::answers_outside(&server, release, ca, limits.switch)).await?;
+        around("switching", steps::answers_outside(&server, release, self.settings)).await?;
         around("live", self.go_live(&server)).await?;
         sleep(limits.drain).await;
         around("retiring", self.retire(session)).await
@@ -192,7 +192,7 @@ impl Attempt<'_> {
 
     async fn prepare(&self, server: &Server) -> Result<Session, Failure> {
         self.log.write("connecting to the server").await;
-        let session = steps::connect(&self.settings.master_key, server).await?;
+        let session = login::connect(&self.settings.master_key, server, self.settings.dev_mode).await?;
         steps::claim(&session, &self.release, true).await?;
         steps::place_env(&session, &self.release).await?;
         Ok(session)
@@ -214,13 +214,13 @@ impl Attempt<'_> {
         };
         let first = d.status == Status::Pending;
         let began = if first { self.db.now_ms() } else { d.updated_at };
-        let Some(later) = steps::wait_since(self.db, began, self.settings.lookup.limit) else {
+        let Some(later) = Failure::later(self.db, began, self.settings.lookup.limit) else {
             return Err(Failure::permanent("dns_not_ready", wrong));
         };
         if first {
             self.log.write(&format!("waiting: {wrong}")).await;
         }
-        Err(Failure::Later(later))
+        Err(later)
     }
 
     async fn go_live(&self, server: &Server) -> Result<(), Failure> {
@@ -298,7 +298,7 @@ impl Attempt<'_> {
         let Some(server) = server.filter(|s| matches!(s.status, ServerStatus::Ready | ServerStatus::Stopped)) else {
             return Ok(None);
         };
-        steps::connect(&self.settings.master_key, &server).await.map(Some)
+        login::connect(&self.settings.master_key, &server, self.settings.dev_mode).await.map(Some)
     }
 
     async fn reach(&self, to: Status) -> Result<(), Failure> {

@@ -19,6 +19,8 @@ pub struct Settings {
     /// PEM of a root that certificates of apps may chain to beside the public ones.
     pub verify_ca: Option<Vec<u8>>,
     pub lookup: Lookup,
+    /// Whether clients' machines may have private addresses.
+    pub dev_mode: bool,
     pub limits: Limits,
 }
 
@@ -44,6 +46,7 @@ impl Settings {
             registry: config::required("BYOP_REGISTRY")?,
             verify_ca: verify_ca()?,
             lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 60)? },
+            dev_mode: config::switch("BYOP_DEV_MODE"),
             limits: Limits::from_env()?,
         })
     }

@@ -93,7 +93,6 @@ impl Attempt<'_> {
         deployments::all_deleted(&mut tx, db, self.fence, id).await?;
         servers::forget_keys(&mut tx, self.fence, id).await?;
         let moved = servers::advance(&mut tx, db, self.fence, id, Status::Deleted, None).await?;
-        tx.commit().await?;
-        if moved { Ok(()) } else { Err(Failure::Stopped) }
+        if moved && tx.commit_under(self.fence).await? { Ok(()) } else { Err(Failure::Stopped) }
     }
 }

@@ -11,7 +11,7 @@ use shared::{
     queue::{Handler, Job, JobError, Lease, StopReason},
     ssh::Session,
     store::{
-        Db, Fence,
+        Db, DbError, Fence, Patience,
         servers::{self, Server},
     },
 };
@@ -19,9 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{log::ServerLog, settings::Settings, steps};
 
-/// Between two tries to connect to a machine that boots, ours or a client's.
-const OWN_PAUSE: Duration = Duration::from_millis(100);
-const FOREIGN_PAUSE: Duration = Duration::from_secs(2);
+/// Between two tries to connect to a machine of ours that boots.
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Runs the jobs of servers.
 pub struct ProvisionWorker {
@@ -35,6 +34,8 @@ pub struct Attempt<'a> {
     pub fence: Fence,
     /// No other attempt follows when this one fails.
     pub last: bool,
+    /// An earlier attempt waited for the server already.
+    resumed: bool,
     pub log: ServerLog,
     pub provider: Box<dyn Provider>,
 }
@@ -80,7 +81,8 @@ impl ProvisionWorker {
 
     fn attempt(&self, fence: Fence, last: bool, server: &Server) -> Result<Attempt<'_>, Failure> {
         let log = ServerLog::new(self.db.clone(), fence, server.client, server.id);
-        Ok(Attempt { worker: self, fence, last, log, provider: self.provider(server)? })
+        let resumed = server.status == Status::Booting;
+        Ok(Attempt { worker: self, fence, last, resumed, log, provider: self.provider(server)? })
     }
 
     fn provider(&self, server: &Server) -> Result<Box<dyn Provider>, Failure> {
@@ -204,7 +206,9 @@ impl Attempt<'_> {
 
     async fn create(&self, server: Server) -> Result<Server, Failure> {
         let (db, wanted) = (&self.worker.db, steps::wanted(&self.worker.settings.master_key, &server)?);
-        self.log.write("creating the server").await;
+        if !self.resumed {
+            self.log.write("creating the server").await;
+        }
         let reference = self.provider.create(&wanted).await?;
         servers::set_provider_ref(db, self.fence, server.id, &reference).await?;
         let until = Instant::now() + self.worker.settings.boot_limit;
@@ -221,15 +225,31 @@ impl Attempt<'_> {
 
     async fn first_contact(&self, server: &Server) -> Result<Session, Failure> {
         let (settings, ours) = (&self.worker.settings, self.provider.owns_machine());
-        self.log.write("waiting for the server to let us in").await;
-        if let Some(key) = server.login_public_key.as_ref().filter(|_| !ours) {
-            let user = &server.ssh_user;
-            self.log.write(&format!("this line has to be in the authorized_keys of {user}: {key}")).await;
+        if !self.resumed {
+            self.log.write("waiting for the server to let us in").await;
+            if let Some(key) = server.login_public_key.as_ref().filter(|_| !ours) {
+                let user = &server.ssh_user;
+                self.log.write(&format!("this line has to be in the authorized_keys of {user}: {key}")).await;
+            }
         }
-        let login = if ours { Duration::ZERO } else { settings.login_limit };
-        let pause = if ours { OWN_PAUSE } else { FOREIGN_PAUSE };
-        let patience = steps::Patience { boot: settings.boot_limit, pause, login, dev_mode: settings.dev_mode };
-        steps::wait_for_ssh(&settings.master_key, server, patience).await
+        let start = Instant::now();
+        loop {
+            let (error, limit) = match steps::contact(&settings.master_key, server, settings.dev_mode).await? {
+                steps::Contact::Made(session) => return Ok(session),
+                steps::Contact::Silent(e) => (e, settings.boot_limit),
+                // Somebody has to put our key there, unless we did.
+                steps::Contact::Closed(e) if ours => return Err(e.into()),
+                steps::Contact::Closed(e) => (e, settings.login_limit),
+            };
+            if !ours {
+                // A person may take long, so others have the worker meanwhile.
+                return Err(Failure::later(&self.worker.db, server.created_at, limit).unwrap_or_else(|| error.into()));
+            }
+            if start.elapsed() >= limit {
+                return Err(error.into());
+            }
+            sleep(BETWEEN).await;
+        }
     }
 
     async fn prepare(&self, server: &Server, session: Session) -> Result<(), Failure> {
@@ -259,11 +279,21 @@ impl Attempt<'_> {
     }
 
     pub async fn advance(&self, id: ServerId, to: Status) -> Result<(), Failure> {
+        let mut patience = Patience::default();
+        loop {
+            match self.try_advance(id, to).await {
+                Err(e) if patience.bears(&e).await => {}
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(Failure::Stopped),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    async fn try_advance(&self, id: ServerId, to: Status) -> Result<bool, DbError> {
         let db = &self.worker.db;
         let mut tx = db.begin().await?;
-        let moved = servers::advance(&mut tx, db, self.fence, id, to, None).await?;
-        tx.commit().await?;
-        if moved { Ok(()) } else { Err(Failure::Stopped) }
+        Ok(servers::advance(&mut tx, db, self.fence, id, to, None).await? && tx.commit_under(self.fence).await?)
     }
 }
 

@@ -16,5 +16,5 @@ pub use error::SshError;
 pub use exec::{Exec, Output};
 pub use forward::ForwardedSocket;
 pub use key::{KeyPair, generate_key, public_of};
-pub use session::{Reach, Session, Target, TcpStream};
+pub use session::{Reach, Session, Target, TcpStream, resolve};
 pub use unit::{Guard, Unit, UnitResult};

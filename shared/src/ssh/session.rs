@@ -77,7 +77,7 @@ impl Session {
         let pinned = public_key(&target.host_key)?;
         let login = private_key(target.login_key.expose_secret())?;
         let config = Arc::new(config(pinned.algorithm()));
-        let address = resolve(target, reach).await?;
+        let address = resolve(&target.host, target.port, reach).await?;
         let mut handle = client::connect(config, address, Pinned { key: pinned }).await?;
         let key = PrivateKeyWithHashAlg::new(Arc::new(login), None);
         if !handle.authenticate_publickey(&target.user, key).await?.success() {
@@ -119,13 +119,13 @@ impl Session {
     }
 }
 
-/// Looks a target up once: the address that is judged is the one that is connected to, so a name that changes its mind
+/// Looks a name up once: the address that is judged is the one that is connected to, so a name that changes its mind
 /// in between gains nothing.
-async fn resolve(target: &Target, reach: Reach) -> Result<SocketAddr, SshError> {
-    let found = lookup_host((target.host.as_str(), target.port)).await;
+pub async fn resolve(host: &str, port: u16, reach: Reach) -> Result<SocketAddr, SshError> {
+    let found = lookup_host((host, port)).await;
     let found: Vec<_> = found.map(|found| found.map(|a| a.ip()).collect()).unwrap_or_default();
     match choose_address(&found, reach == Reach::Any) {
-        Ok(ip) => Ok((ip, target.port).into()),
+        Ok(ip) => Ok((ip, port).into()),
         Err(NoAddress::Private) => Err(SshError::Private),
         Err(NoAddress::Unknown) => Err(SshError::Unreachable("its name has no address".to_owned())),
     }

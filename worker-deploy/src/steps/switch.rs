@@ -1,33 +1,25 @@
 //! Seeing from outside that the release answers under its domain, with a certificate that anybody would accept.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use reqwest::{Certificate, Client, redirect::Policy};
-use shared::{failure::Failure, generate::RELEASE_HEADER, store::servers::Server};
+use shared::{failure::Failure, generate::RELEASE_HEADER, ssh::resolve, store::servers::Server};
 use tokio::time::{Instant, sleep};
 
 use super::verify::good;
-use crate::release::Release;
+use crate::{release::Release, settings::Settings};
 
 const ONE_TRY: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(100);
 const HTTPS: u16 = 443;
 
 /// Waits until the server's edge answers for the domain with this release. Getting a certificate takes some seconds.
-pub async fn answers_outside(
-    server: &Server,
-    release: &Release,
-    verify_ca: Option<&[u8]>,
-    limit: Duration,
-) -> Result<(), Failure> {
-    let address = outside_address(server).await?;
-    let until = Instant::now() + limit;
+pub async fn answers_outside(server: &Server, release: &Release, settings: &Settings) -> Result<(), Failure> {
+    let address = outside_address(server, settings.dev_mode).await?;
+    let until = Instant::now() + settings.limits.switch;
     loop {
         // A new client each time: a connection kept open could still lead to the previous release's certificate.
-        let last = match ask(&client(release, address, verify_ca)?, release).await {
+        let last = match ask(&client(release, address, settings.verify_ca.as_deref())?, release).await {
             Ok(()) => return Ok(()),
             Err(reason) => reason,
         };
@@ -43,13 +35,9 @@ pub async fn answers_outside(
     }
 }
 
-async fn outside_address(server: &Server) -> Result<SocketAddr, Failure> {
+async fn outside_address(server: &Server, dev_mode: bool) -> Result<SocketAddr, Failure> {
     let host = server.address.as_deref().unwrap_or_default();
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, HTTPS));
-    }
-    let found = tokio::net::lookup_host((host, HTTPS)).await.ok().and_then(|mut a| a.next());
-    found.ok_or_else(|| Failure::transient("server_name", format!("the server's name {host} has no address")))
+    Ok(resolve(host, HTTPS, server.reach(dev_mode)).await?)
 }
 
 /// A client that goes to this server whatever the DNS says, follows nothing and trusts public roots and ours.

@@ -7,6 +7,6 @@ mod keys;
 mod remove;
 
 pub use bootstrap::{bootstrap, version};
-pub use connect::{Patience, wait_for_ssh};
+pub use connect::{Contact, contact};
 pub use keys::{ensure_keys, wanted};
 pub use remove::detach;

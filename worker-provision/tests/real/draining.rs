@@ -44,7 +44,7 @@ async fn deployment(world: &World, server: ServerId, app: AppId) -> JobId {
 
 async fn state(world: &World, job: JobId) -> (String, bool) {
     let job = queue::get(&world.db, job).await.unwrap().unwrap();
-    (job.state, job.cancel_requested_at.is_some())
+    (job.state.to_string(), job.cancel_requested_at.is_some())
 }
 
 #[tokio::test]

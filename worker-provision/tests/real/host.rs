@@ -139,3 +139,27 @@ async fn a_worker_killed_while_it_gives_a_machine_back_is_followed_by_one_that_l
         provider.delete(wanted.server).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_machine_that_waits_for_our_key_keeps_no_other_server_waiting() {
+    let Some(world) = world("waiting for a key", "byop/vps:1").await else { return };
+    let Machine { wanted, provider, server } = machine(&world, "root").await;
+    let session = world.reachable(&server).await;
+    session.run(&["mv", "/root/.ssh/authorized_keys", "/root/aside"], Exec::default()).await.unwrap();
+    let _worker = world.worker_with(&[("BYOP_HOST_LOGIN_TIMEOUT_S", "120"), ("BYOP_WORKER_CONCURRENCY", "1")]);
+    world.enqueue(server.id).await;
+    world.begun(server.id, ServerStatus::Booting).await;
+    let other = world.server().await;
+    world.enqueue(other).await;
+    world.settled(other, ServerStatus::Ready).await;
+    assert_eq!(world.load(server.id).await.status, ServerStatus::Booting);
+    session.run(&["mv", "/root/aside", "/root/.ssh/authorized_keys"], Exec::default()).await.unwrap();
+    world.settled(server.id, ServerStatus::Ready).await;
+    assert_eq!(world.log(server.id).await.matches("authorized_keys of root").count(), 1);
+    for id in [server.id, other] {
+        world.ask_delete(id).await;
+        world.enqueue(id).await;
+        world.settled(id, ServerStatus::Deleted).await;
+    }
+    provider.delete(wanted.server).await.unwrap();
+}

@@ -176,19 +176,22 @@ impl World {
 
     /// The worker's own binary on the same database.
     pub fn worker(&self, crash_at: Option<&str>) -> Worker {
+        let place = crash_at.map(|place| ("BYOP_CRASH_AT", place));
+        self.worker_with(place.as_slice())
+    }
+
+    pub fn worker_with(&self, settings: &[(&str, &str)]) -> Worker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker-provision"));
         command
             .env("BYOP_DATABASE_URL", &self.settings.database_url)
             .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
             .env("BYOP_LOCAL_IMAGE", &self.settings.local.as_ref().unwrap().image)
             .env("BYOP_DEV_MODE", "1")
-            .env("BYOP_LEASE_S", "1")
+            .env("BYOP_LEASE_S", "2")
             .env("BYOP_HOST_LOGIN_TIMEOUT_S", "0")
+            .envs(settings.iter().copied())
             .stderr(Stdio::null())
             .stdout(Stdio::null());
-        if let Some(place) = crash_at {
-            command.env("BYOP_CRASH_AT", place);
-        }
         Worker(command.spawn().unwrap())
     }
 
