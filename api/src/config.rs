@@ -53,8 +53,8 @@ impl Config {
                 None => None,
             },
             registry: RegistryFiles::from_env(),
-            dev_mode: switch("BYOP_DEV_MODE"),
-            trust_proxy: switch("BYOP_TRUST_PROXY"),
+            dev_mode: switch("BYOP_DEV_MODE")?,
+            trust_proxy: switch("BYOP_TRUST_PROXY")?,
         })
     }
 
