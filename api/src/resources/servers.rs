@@ -7,7 +7,7 @@ use poem_openapi::{
 };
 use secrecy::ExposeSecret;
 use shared::{
-    domain::{CustomerId, HostAddress, LoginName, ServerId, is_private},
+    domain::{CustomerId, HostAddress, LoginName, ServerId},
     queue::{JobKind, NewJob, cancel, enqueue},
     secrets::Place,
     ssh::generate_key,
@@ -256,7 +256,7 @@ fn new_server(app: &App, caller: &Caller, request: NewServerRequest) -> Result<N
 
 /// The key that logs in is made here, so that no key of the client's ever comes to us.
 fn own_machine(app: &App, new: NewServer, host: HostMachine) -> Result<NewServer, Problem> {
-    if !app.config.dev_mode && is_inside(&host.address.0) {
+    if !app.config.dev_mode && host.address.0.names_private_address() {
         return Err(Problem::invalid("private_address", "The machine's address is not on the public internet."));
     }
     let pair = generate_key(&format!("byop-{}", new.id)).map_err(|_| Problem::internal())?;
@@ -272,14 +272,6 @@ fn own_machine(app: &App, new: NewServer, host: HostMachine) -> Result<NewServer
         login_private_key_sealed: Some(sealed),
         ..new
     })
-}
-
-/// Whether an address would have us knock at our own network. A name is looked at again by whoever resolves it.
-fn is_inside(address: &HostAddress) -> bool {
-    match address.as_str().parse() {
-        Ok(ip) => is_private(ip),
-        Err(_) => !address.as_str().contains('.'),
-    }
 }
 
 /// Puts a job for the server into the queue and shows what is stored then.
