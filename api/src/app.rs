@@ -1,8 +1,8 @@
 //! The server as a whole: its state, its routes, its start and end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use poem::{Endpoint, EndpointExt, Route, Server, get, listener::TcpAcceptor};
+use poem::{Endpoint, EndpointExt, Route, Server, get};
 use shared::store::{Db, DbError, api_keys, idempotency, registry_grants, sessions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{AccessTokens, Passwords, RateLimit},
     config::Config,
+    crowd::Crowd,
+    door::{Door, Limits},
     edge::Edge,
     metrics::Metrics,
     openapi, registry,
@@ -19,6 +21,10 @@ use crate::{
 
 /// How long open requests may take after the server was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How many requests are answered at once; each may hold a body in memory.
+const REQUESTS: usize = 256;
+/// Of one HTTP/2 connection.
+const STREAMS: u32 = 64;
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -40,6 +46,8 @@ pub struct App {
     pub passwords: Passwords,
     pub logins_by_address: RateLimit,
     pub logins_by_account: RateLimit,
+    /// Requests that are being answered, by network.
+    pub requests: Arc<Crowd<IpAddr>>,
     pub signer: Signer,
     pub metrics: Metrics,
     /// Cancelled when the server is to stop, so that open streams end.
@@ -56,6 +64,7 @@ impl App {
             passwords: Passwords::new().map_err(|e| AppError::Passwords(e.to_string()))?,
             logins_by_address: RateLimit::new(20, Duration::from_secs(3)),
             logins_by_account: RateLimit::new(5, Duration::from_secs(12)),
+            requests: Crowd::new(REQUESTS, REQUESTS / 4),
             signer,
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),
@@ -86,14 +95,14 @@ impl App {
     ) -> std::io::Result<()> {
         let chores = tokio::spawn(self.clone().housekeeping());
         tracing::info!(listen = %listener.local_addr()?, "serving");
-        let acceptor = TcpAcceptor::from_tokio(listener)?;
+        let door = Door::new(listener, Limits::new(self.config.trust_proxy))?;
         let stopping = self.stopping.clone();
         let stop = async move {
             stop.await;
             stopping.cancel();
         };
-        let served =
-            Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
+        let server = Server::new_with_acceptor(door).http2_max_concurrent_streams(STREAMS);
+        let served = server.run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
         chores.abort();
         self.db.close().await;
         served

@@ -7,6 +7,8 @@
 pub mod app;
 pub mod auth;
 pub mod config;
+mod crowd;
+mod door;
 mod edge;
 pub mod health;
 mod idempotency;
@@ -14,6 +16,7 @@ pub mod init;
 mod logs;
 mod metrics;
 pub mod openapi;
+mod origin;
 mod page;
 mod problem;
 mod registry;
