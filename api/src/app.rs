@@ -44,8 +44,13 @@ pub struct App {
     pub config: Config,
     pub access: AccessTokens,
     pub passwords: Passwords,
-    pub logins_by_address: RateLimit,
+    /// Sign-ups and logins of one network.
+    pub logins_by_network: RateLimit,
+    /// Logins to one account from one network.
     pub logins_by_account: RateLimit,
+    /// Logins to one account from anywhere. Looser, so that one stranger cannot keep its owner out.
+    pub logins_to_account: RateLimit,
+    pub refreshes_by_network: RateLimit,
     /// Requests that are being answered, by network.
     pub requests: Arc<Crowd<IpAddr>>,
     pub signer: Signer,
@@ -62,8 +67,10 @@ impl App {
         Ok(Arc::new(Self {
             access: AccessTokens::new(&config.jwt_secret),
             passwords: Passwords::new().map_err(|e| AppError::Passwords(e.to_string()))?,
-            logins_by_address: RateLimit::new(20, Duration::from_secs(3)),
+            logins_by_network: RateLimit::new(20, Duration::from_secs(3)),
             logins_by_account: RateLimit::new(5, Duration::from_secs(12)),
+            logins_to_account: RateLimit::new(50, Duration::from_secs(6)),
+            refreshes_by_network: RateLimit::new(60, Duration::from_secs(1)),
             requests: Crowd::new(REQUESTS, REQUESTS / 4),
             signer,
             metrics: Metrics::default(),
