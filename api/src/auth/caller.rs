@@ -122,7 +122,7 @@ async fn by_key(app: &App, token: &str) -> Result<Caller, Problem> {
 }
 
 async fn by_session(app: &App, token: &str) -> Result<Caller, Problem> {
-    let claims = app.access.read(token).ok_or_else(refused)?;
+    let claims = app.access.read(token, app.db.now_ms()).ok_or_else(refused)?;
     let user = users::get(&app.db, claims.client, claims.sub).await?.ok_or_else(refused)?;
     if user.token_version != claims.ver || !sessions::is_alive(&app.db, claims.client, claims.family).await? {
         return Err(refused());
