@@ -3,8 +3,11 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt, Route, Server, get};
-use shared::store::{Db, DbError, api_keys, idempotency, registry_grants, sessions};
-use tokio::net::TcpListener;
+use shared::{
+    domain::ClientId,
+    store::{Db, DbError, api_keys, idempotency, registry_grants, sessions},
+};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
     crowd::Crowd,
     door::{Door, Limits},
     edge::Edge,
+    logs,
     metrics::Metrics,
     openapi, registry,
     registry::{Signer, SignerError},
@@ -53,6 +57,9 @@ pub struct App {
     pub refreshes_by_network: RateLimit,
     /// Requests that are being answered, by network.
     pub requests: Arc<Crowd<IpAddr>>,
+    /// The turn of whoever notes that an API key was used.
+    pub key_notes: Arc<Semaphore>,
+    pub log_readers: Arc<Crowd<ClientId>>,
     pub signer: Signer,
     pub metrics: Metrics,
     /// Cancelled when the server is to stop, so that open streams end.
@@ -72,6 +79,8 @@ impl App {
             logins_to_account: RateLimit::new(50, Duration::from_secs(6)),
             refreshes_by_network: RateLimit::new(60, Duration::from_secs(1)),
             requests: Crowd::new(REQUESTS, REQUESTS / 4),
+            key_notes: Arc::new(Semaphore::new(1)),
+            log_readers: Crowd::new(logs::READERS, logs::READERS_OF_ONE),
             signer,
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),

@@ -3,7 +3,7 @@
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
-    payload::{Json, PlainText},
+    payload::Json,
 };
 use shared::{
     domain::{AppId, BuildId, CommitSha, GitRef, status::BuildStatus},
@@ -18,7 +18,7 @@ use crate::{
     app::Here,
     auth::{Builder, Reader},
     idempotency::{Accepted, Answer, Begun, Idempotency, begin},
-    logs::{LogStream, Source, follow, text},
+    logs::{LogStream, LogText, follow, text},
     openapi::Tag,
     page::{Page, rows_for},
     problem::Problem,
@@ -194,13 +194,13 @@ impl Builds {
         app: Here,
         build_id: Path<Typed<BuildId>>,
         after: Query<Option<i64>>,
-    ) -> Result<PlainText<String>, Problem> {
-        text(&app, caller.client, Source::Build(build_id.0.0), after.0).await
+    ) -> Result<LogText, Problem> {
+        text(&app, &caller, build_id.0.0, after.0).await
     }
 
     /// Follow a build's log
     ///
-    /// Server-sent events; the last one has the type `end`. Needs scope `read`.
+    /// Server-sent events with a `LogEvent` each; the last one has the type `end`. Needs scope `read`.
     #[oai(path = "/builds/:build_id/logs/stream", method = "get", operation_id = "stream_build_logs")]
     async fn stream(
         &self,
@@ -209,6 +209,6 @@ impl Builds {
         build_id: Path<Typed<BuildId>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
     ) -> Result<LogStream, Problem> {
-        follow(&app, caller.client, Source::Build(build_id.0.0), last_event_id.0).await
+        follow(&app, &caller, build_id.0.0, last_event_id.0).await
     }
 }

@@ -3,7 +3,7 @@
 use poem_openapi::{
     Enum, Object, OpenApi,
     param::{Header, Path, Query},
-    payload::{Json, PlainText},
+    payload::Json,
 };
 use secrecy::ExposeSecret;
 use shared::{
@@ -22,7 +22,7 @@ use crate::{
     app::{App, Here},
     auth::{Caller, Deployer, Reader},
     idempotency::{Accepted, Answer, Begun, Idempotency, begin},
-    logs::{LogStream, Source, follow, text},
+    logs::{LogStream, LogText, follow, text},
     openapi::Tag,
     page::{Page, rows_for},
     problem::Problem,
@@ -206,13 +206,13 @@ impl Servers {
         app: Here,
         server_id: Path<Typed<ServerId>>,
         after: Query<Option<i64>>,
-    ) -> Result<PlainText<String>, Problem> {
-        text(&app, caller.client, Source::Server(server_id.0.0), after.0).await
+    ) -> Result<LogText, Problem> {
+        text(&app, &caller, server_id.0.0, after.0).await
     }
 
     /// Follow a server's log
     ///
-    /// Server-sent events; the last one has the type `end`. Needs scope `read`.
+    /// Server-sent events with a `LogEvent` each; the last one has the type `end`. Needs scope `read`.
     #[oai(path = "/servers/:server_id/logs/stream", method = "get", operation_id = "stream_server_logs")]
     async fn stream(
         &self,
@@ -221,7 +221,7 @@ impl Servers {
         server_id: Path<Typed<ServerId>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
     ) -> Result<LogStream, Problem> {
-        follow(&app, caller.client, Source::Server(server_id.0.0), last_event_id.0).await
+        follow(&app, &caller, server_id.0.0, last_event_id.0).await
     }
 }
 

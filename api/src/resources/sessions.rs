@@ -164,7 +164,7 @@ async fn me(app: &App, caller: &Reader) -> Result<Me, Problem> {
     let client = clients::get(&app.db, caller.client).await?.ok_or_else(|| Problem::not_found("client"))?;
     let user = match caller.actor {
         Actor::User { id, .. } => users::get(&app.db, caller.client, id).await?,
-        Actor::Key(_) => None,
+        Actor::Key { .. } => None,
     };
     Ok(Me {
         client_id: client.id.to_string(),

@@ -239,9 +239,9 @@ impl Fixture {
     }
 
     pub async fn add_log(&self, entity: &str, seq: i64, line: &str) {
-        let owner = "select client_id from build_jobs where id = $1";
+        let owner = "select client_id from jobs where subject_id = $1";
         let client: String =
-            sql(owner).text(entity).fetch_one(&self.app.db, |r| r.text("client_id")).await.expect("a build");
+            sql(owner).text(entity).fetch_one(&self.app.db, |r| r.text("client_id")).await.expect("a subject");
         sql("insert into log_segments (entity_id, seq, client_id, at, text, total) values ($1, $2, $3, 1, $4, 1)")
             .text(entity)
             .int(seq)
