@@ -19,6 +19,7 @@ pub mod openapi;
 mod origin;
 mod page;
 mod problem;
+mod quotas;
 mod registry;
 mod resources;
 mod typed;

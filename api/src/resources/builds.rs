@@ -22,6 +22,7 @@ use crate::{
     openapi::Tag,
     page::{Page, rows_for},
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Typed, timestamp},
 };
 
@@ -129,6 +130,7 @@ impl Builds {
         if let Enqueued::New(job) = enqueued {
             let new = NewBuild { id: build_id, client, app: id, job, git_ref: branch, commit_sha: commit };
             builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
+            quotas::check(&app, &mut once.tx, caller.client, Counted::QueuedJobs).await?;
         }
         let build = builds::find_by_job(&mut once.tx, client, enqueued.id()).await?.ok_or_else(Problem::internal)?;
         let location = format!("/v1/builds/{}", build.id);

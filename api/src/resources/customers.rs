@@ -21,6 +21,7 @@ use crate::{
     openapi::Tag,
     page::{Page, rows_for},
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Typed, timestamp},
 };
 
@@ -85,6 +86,7 @@ impl Customers {
             Begun::New(once) => once,
         };
         customers::insert(&mut once.tx, &customer).await.map_err(slug_taken)?;
+        quotas::check(&app, &mut once.tx, caller.client, Counted::Customers).await?;
         once.finish(&app, format!("/v1/customers/{}", customer.id), view(customer)).await
     }
 

@@ -26,6 +26,7 @@ use crate::{
     openapi::Tag,
     page::{Page, rows_for},
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Typed, timestamp},
 };
 
@@ -136,6 +137,7 @@ impl Servers {
         let customer = customers::get(&mut once.tx, caller.client, new.customer).await?;
         customer.ok_or_else(|| Problem::not_found("customer"))?;
         servers::insert(&mut once.tx, &app.db, &new).await?;
+        quotas::check(&app, &mut once.tx, caller.client, Counted::Servers).await?;
         let made = work_on(&app, &mut once.tx, &caller, new.id).await?;
         once.finish(&app, format!("/v1/servers/{}", new.id), view(made)).await
     }

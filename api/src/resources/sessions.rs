@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::names::display_name;
 use crate::{
     app::{App, Here},
-    auth::{self, Actor, MAX_BYTES, MIN_CHARS, PasswordError, Reader, Scope, Tokens},
+    auth::{self, Actor, MAX_BYTES, MIN_CHARS, Operator, PasswordError, Reader, Scope, Tokens},
+    config::Signups,
     idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
     origin,
@@ -73,7 +74,7 @@ struct Me {
 impl Sessions {
     /// Sign a client up
     ///
-    /// Makes a client and its owner, and logs the owner in.
+    /// Makes a client and its owner, and logs the owner in. Where sign-ups are closed, only with the operators' bearer.
     #[oai(path = "/signup", method = "post", operation_id = "sign_up")]
     async fn sign_up(
         &self,
@@ -83,6 +84,7 @@ impl Sessions {
         body: Json<Signup>,
     ) -> Result<Created<SignedUp>, Problem> {
         app.logins_by_network.attempt(&origin::of(&app, request).to_string()).map_err(Problem::too_many)?;
+        check_open(&app, request)?;
         let Signup { client_name, email: Typed(email), password } = body.0;
         let (name, email) = (display_name(&client_name)?, folded(&email)?);
         let password_hash = hash(&app, check_length(password.0)?).await?;
@@ -208,6 +210,15 @@ fn limit_logins(app: &App, from: IpAddr, email: &EmailAddress) -> Result<(), Pro
     app.logins_by_network.attempt(&from.to_string()).map_err(Problem::too_many)?;
     app.logins_by_account.attempt(&format!("{from} {email}")).map_err(Problem::too_many)?;
     app.logins_to_account.attempt(email.as_str()).map_err(Problem::too_many)
+}
+
+/// Where sign-ups are closed, operators sign clients up.
+fn check_open(app: &App, request: &Request) -> Result<(), Problem> {
+    if app.config.signup == Signups::Open || Operator::check(request).is_ok() {
+        return Ok(());
+    }
+    let detail = "Nobody signs up here by themselves. Ask those who run the installation.";
+    Err(Problem::new(StatusCode::FORBIDDEN, "signup_closed", detail))
 }
 
 /// Whose Idempotency-Keys a sign-up's is one of: there is no client yet, and one person's keys are not another's.

@@ -4,6 +4,7 @@ mod access;
 mod document;
 mod fixture;
 mod idempotency;
+mod limits;
 mod logs;
 mod problems;
 mod process;
