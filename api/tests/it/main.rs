@@ -3,6 +3,7 @@
 mod access;
 mod document;
 mod fixture;
+mod generated;
 mod idempotency;
 mod limits;
 mod logs;
