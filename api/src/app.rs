@@ -1,17 +1,23 @@
 //! The server as a whole: its state, its routes, its start and end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use poem::{Endpoint, EndpointExt, Route, Server, get, listener::TcpAcceptor};
-use shared::queue;
-use shared::store::{Db, DbError, api_keys, idempotency, registry_grants, sessions};
-use tokio::net::TcpListener;
+use poem::{Endpoint, EndpointExt, Route, Server, get};
+use shared::{
+    domain::ClientId,
+    queue,
+    store::{Db, DbError, api_keys, idempotency, registry_grants, sessions},
+};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{AccessTokens, Passwords, RateLimit},
     config::Config,
+    crowd::Crowd,
+    door::{Door, Limits},
     edge::Edge,
+    logs,
     metrics::Metrics,
     openapi, registry,
     registry::{Signer, SignerError},
@@ -20,6 +26,10 @@ use crate::{
 
 /// How long open requests may take after the server was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How many requests are answered at once; each may hold a body in memory.
+const REQUESTS: usize = 256;
+/// Of one HTTP/2 connection.
+const STREAMS: u32 = 64;
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -39,8 +49,18 @@ pub struct App {
     pub config: Config,
     pub access: AccessTokens,
     pub passwords: Passwords,
-    pub logins_by_address: RateLimit,
+    /// Sign-ups and logins of one network.
+    pub logins_by_network: RateLimit,
+    /// Logins to one account from one network.
     pub logins_by_account: RateLimit,
+    /// Logins to one account from anywhere. Looser, so that one stranger cannot keep its owner out.
+    pub logins_to_account: RateLimit,
+    pub refreshes_by_network: RateLimit,
+    /// Requests that are being answered, by network.
+    pub requests: Arc<Crowd<IpAddr>>,
+    /// The turn of whoever notes that an API key was used.
+    pub key_notes: Arc<Semaphore>,
+    pub log_readers: Arc<Crowd<ClientId>>,
     pub signer: Signer,
     pub metrics: Metrics,
     /// Cancelled when the server is to stop, so that open streams end.
@@ -55,8 +75,13 @@ impl App {
         Ok(Arc::new(Self {
             access: AccessTokens::new(&config.jwt_secret),
             passwords: Passwords::new().map_err(|e| AppError::Passwords(e.to_string()))?,
-            logins_by_address: RateLimit::new(20, Duration::from_secs(3)),
+            logins_by_network: RateLimit::new(20, Duration::from_secs(3)),
             logins_by_account: RateLimit::new(5, Duration::from_secs(12)),
+            logins_to_account: RateLimit::new(50, Duration::from_secs(6)),
+            refreshes_by_network: RateLimit::new(60, Duration::from_secs(1)),
+            requests: Crowd::new(REQUESTS, REQUESTS / 4),
+            key_notes: Arc::new(Semaphore::new(1)),
+            log_readers: Crowd::new(logs::READERS, logs::READERS_OF_ONE),
             signer,
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),
@@ -87,14 +112,14 @@ impl App {
     ) -> std::io::Result<()> {
         let chores = tokio::spawn(self.clone().housekeeping());
         tracing::info!(listen = %listener.local_addr()?, "serving");
-        let acceptor = TcpAcceptor::from_tokio(listener)?;
+        let door = Door::new(listener, Limits::new(self.config.trust_proxy))?;
         let stopping = self.stopping.clone();
         let stop = async move {
             stop.await;
             stopping.cancel();
         };
-        let served =
-            Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
+        let server = Server::new_with_acceptor(door).http2_max_concurrent_streams(STREAMS);
+        let served = server.run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
         chores.abort();
         self.db.close().await;
         served

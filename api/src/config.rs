@@ -30,6 +30,28 @@ pub struct Config {
     pub dev_mode: bool,
     /// Take a caller's address from the last `X-Forwarded-For` entry, because a proxy of ours wrote it.
     pub trust_proxy: bool,
+    pub signup: Signups,
+    pub quotas: Quotas,
+}
+
+/// Who makes clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signups {
+    /// Whoever comes.
+    Open,
+    /// Operators, for others.
+    Closed,
+}
+
+/// How much one client may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Quotas {
+    pub apps: i64,
+    pub customers: i64,
+    pub servers: i64,
+    pub api_keys: i64,
+    /// Queued jobs.
+    pub jobs: i64,
 }
 
 /// Whose tokens the registry accepts: the key that signs them and its self-signed certificate.
@@ -43,6 +65,7 @@ pub struct RegistryFiles {
 
 impl Config {
     pub fn from_env() -> Result<Self, ConfigError> {
+        let dev_mode = switch("BYOP_DEV_MODE")?;
         Ok(Self {
             jwt_secret: secret("BYOP_JWT_SECRET", SECRET_BYTES)?,
             master_key: MasterKey::from_env()?,
@@ -53,14 +76,46 @@ impl Config {
                 None => None,
             },
             registry: RegistryFiles::from_env(),
-            dev_mode: switch("BYOP_DEV_MODE"),
-            trust_proxy: switch("BYOP_TRUST_PROXY"),
+            dev_mode,
+            trust_proxy: switch("BYOP_TRUST_PROXY")?,
+            signup: signups(dev_mode)?,
+            quotas: Quotas::from_env()?,
         })
     }
 
     /// Which Git URLs are accepted.
     pub fn git_policy(&self) -> GitUrlPolicy {
         if self.dev_mode { GitUrlPolicy::Development } else { GitUrlPolicy::Production }
+    }
+}
+
+/// `BYOP_SIGNUP`: open by itself only where one develops.
+fn signups(dev_mode: bool) -> Result<Signups, ConfigError> {
+    const NAME: &str = "BYOP_SIGNUP";
+    match optional(NAME).as_deref() {
+        Some("open") => Ok(Signups::Open),
+        Some("closed") => Ok(Signups::Closed),
+        Some(_) => Err(ConfigError::invalid(NAME, "it is `open` or `closed`")),
+        None => Ok(if dev_mode { Signups::Open } else { Signups::Closed }),
+    }
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { apps: 200, customers: 1000, servers: 200, api_keys: 100, jobs: 500 }
+    }
+}
+
+impl Quotas {
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let most = Self::default();
+        Ok(Self {
+            apps: parsed("BYOP_MAX_APPS", most.apps)?,
+            customers: parsed("BYOP_MAX_CUSTOMERS", most.customers)?,
+            servers: parsed("BYOP_MAX_SERVERS", most.servers)?,
+            api_keys: parsed("BYOP_MAX_API_KEYS", most.api_keys)?,
+            jobs: parsed("BYOP_MAX_JOBS", most.jobs)?,
+        })
     }
 }
 

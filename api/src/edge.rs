@@ -4,6 +4,7 @@
 //! inside of the server.
 
 use std::{
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,10 +24,15 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    crowd::Place,
+    origin,
     problem::{self, Problem},
 };
 
 const MAX_BODY: usize = 1024 * 1024;
+/// Of a request by somebody unknown.
+const MAX_OPEN_BODY: usize = 16 * 1024;
+const OPEN_PATHS: [&str; 3] = ["/v1/signup", "/v1/login", "/v1/token/refresh"];
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A keyed hash of method, path and body: keyed, because bodies hold passwords.
@@ -69,6 +75,7 @@ impl<E: Endpoint> Endpoint for EdgeEndpoint<E> {
 
 impl<E: Endpoint> EdgeEndpoint<E> {
     async fn answer(&self, mut request: Request) -> Result<Response, Problem> {
+        let _place = self.place(&request)?;
         let body = read_body(&mut request).await?;
         let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
         request.set_data(self.fingerprint(request.method(), request.uri(), &body)?);
@@ -79,6 +86,20 @@ impl<E: Endpoint> EdgeEndpoint<E> {
             Ok(Ok(response)) => checked(response.into_response()),
             Ok(Err(error)) => Err(from_framework(error, is_json)),
             Err(_panic) => Err(Problem::internal()),
+        }
+    }
+
+    /// A place among the requests that are answered; whoever asks whether the process lives needs none.
+    fn place(&self, request: &Request) -> Result<Option<Place<IpAddr>>, Problem> {
+        if request.uri().path() == "/healthz" {
+            return Ok(None);
+        }
+        match self.app.requests.enter(origin::of(&self.app, request)) {
+            Some(place) => Ok(Some(place)),
+            None => {
+                let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many requests at once.");
+                Err(Problem { retry_after: Some(1), ..busy })
+            }
         }
     }
 
@@ -94,11 +115,14 @@ impl<E: Endpoint> EdgeEndpoint<E> {
 }
 
 async fn read_body(request: &mut Request) -> Result<bytes::Bytes, Problem> {
-    let read = request.take_body().into_bytes_limit(MAX_BODY);
+    let unknown = request.header("authorization").is_none() || OPEN_PATHS.contains(&request.uri().path());
+    let most = if unknown { MAX_OPEN_BODY } else { MAX_BODY };
+    let read = request.take_body().into_bytes_limit(most);
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(ReadBodyError::PayloadTooLarge)) => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than 1 MiB."))
+            let detail = format!("The body is larger than {} KiB.", most / 1024);
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
         }
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "unreadable_body", "The body could not be read.")),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body took too long to arrive.")),

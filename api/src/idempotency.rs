@@ -18,7 +18,6 @@ use shared::{
     secrets::Place,
     store::{Tx, idempotency},
 };
-use uuid::Uuid;
 
 use crate::{app::App, edge::Fingerprint, problem::Problem};
 
@@ -92,11 +91,6 @@ pub enum Begun<T, const STATUS: u16> {
     Replay(Answer<T, STATUS>),
     /// Make its effect, then [`Once::finish`].
     New(Once),
-}
-
-/// Sign-ups have no client yet; their keys share this space.
-pub fn nobody() -> ClientId {
-    ClientId(Uuid::nil())
 }
 
 /// Begins the effect of a request, or finds the answer that it was given before. A second request with the same key

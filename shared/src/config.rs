@@ -53,7 +53,30 @@ pub fn secret(name: &'static str, min_bytes: usize) -> Result<SecretString, Conf
     Ok(value.into())
 }
 
-/// Whether the switch `name` is on (`1` or `true`).
-pub fn switch(name: &'static str) -> bool {
-    matches!(optional(name).as_deref(), Some("1" | "true"))
+/// Whether the switch `name` is on; off when it is not set.
+pub fn switch(name: &'static str) -> Result<bool, ConfigError> {
+    optional(name).map_or(Ok(false), |text| is_on(name, &text))
+}
+
+fn is_on(name: &'static str, text: &str) -> Result<bool, ConfigError> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(ConfigError::invalid(name, "it is `1` or `0`, `true` or `false`, `yes` or `no`, `on` or `off`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_on_or_off_or_wrong() {
+        for (text, on) in [("1", true), ("TRUE", true), ("yes", true), ("On", true), ("0", false), ("False", false)] {
+            assert_eq!(is_on("X", text).ok(), Some(on), "{text}");
+        }
+        for wrong in ["2", "y", "enabled", " 1", "tru"] {
+            assert!(is_on("X", wrong).is_err(), "{wrong}");
+        }
+    }
 }

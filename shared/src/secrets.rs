@@ -140,6 +140,7 @@ mod tests {
         assert_eq!(&key.open(place(client, "a"), &sealed).expect("opens")[..], b"hunter2");
         assert!(key.open(place(client, "b"), &sealed).is_err());
         assert!(key.open(place(ClientId::new(), "a"), &sealed).is_err());
+        assert!(key.open(Place { field: "test.other", ..place(client, "a") }, &sealed).is_err());
         assert!(MasterKey::new(&[8; 32]).expect("32 bytes").open(place(client, "a"), &sealed).is_err());
         assert!(!sealed.contains("hunter2"));
     }

@@ -101,7 +101,7 @@ impl BuildConfig {
             log_bytes: parsed("BYOP_BUILD_LOG_BYTES", 10 * MIB)?,
             work_dir: optional("BYOP_BUILD_DIR").map_or_else(|| std::env::temp_dir().join("byop-builds"), Into::into),
             allow_cidrs: cidrs("BYOP_BUILD_ALLOW_CIDRS")?,
-            dev_mode: switch("BYOP_DEV_MODE"),
+            dev_mode: switch("BYOP_DEV_MODE")?,
         })
     }
 }

@@ -46,7 +46,7 @@ impl Settings {
             registry: config::required("BYOP_REGISTRY")?,
             verify_ca: verify_ca()?,
             lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 60)? },
-            dev_mode: config::switch("BYOP_DEV_MODE"),
+            dev_mode: config::switch("BYOP_DEV_MODE")?,
             limits: Limits::from_env()?,
         })
     }

@@ -50,7 +50,7 @@ impl Settings {
             local: LocalSettings::from_env()?,
             server: ServerSettings::from_env()?,
             boot_limit: config::seconds("BYOP_BOOT_TIMEOUT_S", 300)?,
-            dev_mode: config::switch("BYOP_DEV_MODE"),
+            dev_mode: config::switch("BYOP_DEV_MODE")?,
             login_limit: config::seconds("BYOP_HOST_LOGIN_TIMEOUT_S", 900)?,
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: no extractor gives a caller without asking the database whether the session or key is still good.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use poem::{Request, RequestBody};
 use poem_openapi::{
@@ -20,6 +20,8 @@ use uuid::Uuid;
 use super::KEY_PREFIX;
 use crate::{app::App, problem::Problem};
 
+const NOTE_WAIT: Duration = Duration::from_millis(500);
+
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
@@ -33,6 +35,8 @@ pub enum Scope {
     /// Everything, also apps, their environment and keys.
     Admin,
 }
+
+const ALL: [Scope; 4] = [Scope::Read, Scope::Build, Scope::Deploy, Scope::Admin];
 
 impl Scope {
     pub fn as_str(self) -> &'static str {
@@ -50,13 +54,13 @@ impl Scope {
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
+    /// Each once, in one order.
     pub fn of(scopes: Vec<Scope>) -> Self {
-        Self(scopes)
+        Self(ALL.into_iter().filter(|scope| scopes.contains(scope)).collect())
     }
 
     pub fn parse(text: &str) -> Self {
-        let all = [Scope::Read, Scope::Build, Scope::Deploy, Scope::Admin];
-        Self(all.into_iter().filter(|scope| text.split(',').any(|name| name == scope.as_str())).collect())
+        Self(ALL.into_iter().filter(|scope| text.split(',').any(|name| name == scope.as_str())).collect())
     }
 
     pub fn allow(&self, needed: Scope) -> bool {
@@ -82,8 +86,18 @@ pub struct Caller {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Actor {
-    User { id: UserId, family: Uuid },
-    Key(ApiKeyId),
+    User { id: UserId, family: Uuid, version: i64 },
+    Key { id: ApiKeyId, expires_at: Option<i64> },
+}
+
+impl Caller {
+    /// Whether the session or key is still good, for what goes on after the request was let in.
+    pub async fn is_still_good(&self, app: &App) -> Result<bool, Problem> {
+        match self.actor {
+            Actor::Key { id, .. } => Ok(api_keys::is_valid(&app.db, app.db.now_ms(), self.client, id).await?),
+            Actor::User { id, family, version } => Ok(user(app, self.client, id, family, version).await?.is_some()),
+        }
+    }
 }
 
 fn refused() -> Problem {
@@ -116,19 +130,44 @@ async fn by_key(app: &App, token: &str) -> Result<Caller, Problem> {
     let now = app.db.now_ms();
     let key = api_keys::find_valid(&app.db, now, &token_hash(token)).await?.ok_or_else(refused)?;
     if key.last_used_at.is_none_or(|at| at < now - 60_000) {
-        api_keys::touch(&app.db, now, key.id).await?;
+        note_use(app, now, key.id).await;
     }
-    Ok(Caller { client: key.client, scopes: Scopes::parse(&key.scopes), actor: Actor::Key(key.id) })
+    let actor = Actor::Key { id: key.id, expires_at: key.expires_at };
+    Ok(Caller { client: key.client, scopes: Scopes::parse(&key.scopes), actor })
+}
+
+/// Only a note: who reads does not wait for, or fail with, a database that others write to. One at a time, so that notes
+/// that wait for a locked database do not hold all its connections.
+async fn note_use(app: &App, now: i64, id: ApiKeyId) {
+    let Ok(turn) = app.key_notes.clone().try_acquire_owned() else { return };
+    let db = app.db.clone();
+    let note = tokio::spawn(async move {
+        if let Err(error) = api_keys::touch(&db, now, id).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, key = %id, "the use of a key is not noted");
+        }
+        drop(turn);
+    });
+    let _ = tokio::time::timeout(NOTE_WAIT, note).await;
 }
 
 async fn by_session(app: &App, token: &str) -> Result<Caller, Problem> {
-    let claims = app.access.read(token).ok_or_else(refused)?;
-    let user = users::get(&app.db, claims.client, claims.sub).await?.ok_or_else(refused)?;
-    if user.token_version != claims.ver || !sessions::is_alive(&app.db, claims.client, claims.family).await? {
-        return Err(refused());
-    }
-    let actor = Actor::User { id: user.id, family: claims.family };
+    let claims = app.access.read(token, app.db.now_ms()).ok_or_else(refused)?;
+    let found = user(app, claims.client, claims.sub, claims.family, claims.ver).await?;
+    let user = found.ok_or_else(refused)?;
+    let actor = Actor::User { id: user.id, family: claims.family, version: claims.ver };
     Ok(Caller { client: user.client, scopes: Scopes::of(vec![Scope::Admin]), actor })
+}
+
+/// The user of a session that was not ended.
+async fn user(
+    app: &App,
+    client: ClientId,
+    id: UserId,
+    family: Uuid,
+    version: i64,
+) -> Result<Option<users::User>, Problem> {
+    let user = users::get(&app.db, client, id).await?.filter(|user| user.token_version == version);
+    Ok(if sessions::is_alive(&app.db, client, family).await? { user } else { None })
 }
 
 /// Whether the request carries the operators' bearer. Hashes are compared, so the time tells nothing about the token.

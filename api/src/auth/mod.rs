@@ -10,7 +10,7 @@ mod session;
 
 pub use caller::{Actor, Admin, Builder, Caller, Deployer, Operator, Reader, Scope, Scopes};
 pub use jwt::{ACCESS_SECONDS, AccessTokens, Claims};
-pub use password::{MAX_BYTES, MIN_CHARS, Passwords};
+pub use password::{MAX_BYTES, MIN_CHARS, PasswordError, Passwords};
 pub use rate::RateLimit;
 pub use session::{Tokens, open, refresh};
 

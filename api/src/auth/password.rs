@@ -2,7 +2,7 @@
 //!
 //! Invariants: a wrong password and an unknown user take the same time; a flood of logins cannot use up the memory.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version,
@@ -20,9 +20,16 @@ const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
 
+/// How long a password waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 #[derive(Debug, thiserror::Error)]
-#[error("a password cannot be hashed: {0}")]
-pub struct PasswordError(String);
+pub enum PasswordError {
+    #[error("too many passwords are checked at once")]
+    Busy,
+    #[error("a password cannot be hashed: {0}")]
+    Failed(String),
+}
 
 /// Makes and checks password hashes.
 #[derive(Clone)]
@@ -62,7 +69,14 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let _slot = self.slots.acquire().await.map_err(failed)?;
+        let turn = tokio::time::timeout(PATIENCE, self.slots.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| PasswordError::Busy)?.map_err(failed)?;
+        // The turn ends with the work, also when nobody waits for it any more.
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
         tokio::task::spawn_blocking(work).await.map_err(failed)?
     }
 }
@@ -73,5 +87,21 @@ fn hash(argon: &Argon2<'_>, password: &str) -> Result<String, PasswordError> {
 }
 
 fn failed(error: impl std::fmt::Display) -> PasswordError {
-    PasswordError(error.to_string())
+    PasswordError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_waits_for_its_turn_and_not_for_ever() {
+        let passwords = Passwords::new().expect("made");
+        let all = u32::try_from(passwords.slots.available_permits()).expect("a few");
+        let taken = passwords.slots.clone().acquire_many_owned(all).await.expect("all");
+        let refused = passwords.verify("x".to_owned().into(), None).await;
+        assert!(matches!(refused, Err(PasswordError::Busy)), "{refused:?}");
+        drop(taken);
+        assert!(!passwords.verify("x".to_owned().into(), None).await.expect("checked"));
+    }
 }

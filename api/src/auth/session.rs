@@ -39,10 +39,13 @@ pub async fn open(app: &App, tx: &mut Tx, user: &User) -> Result<Tokens, Problem
 /// Continues a login: uses up a refresh token and gives the next one.
 pub async fn refresh(app: &App, token: &str) -> Result<Tokens, Problem> {
     let refused = || Problem::unauthorized("invalid_refresh_token", "The refresh token is not valid. Log in again.");
-    let now = app.db.now_ms();
+    let (now, hash) = (app.db.now_ms(), token_hash(token));
+    // Looked up first, so that whoever sends rubbish does not take the lock of writers.
+    let known = sessions::find(&app.db, &hash).await?.ok_or_else(refused)?;
     let mut tx = app.db.begin().await?;
-    let known = sessions::find(&mut tx, &token_hash(token)).await?.ok_or_else(refused)?;
     if !sessions::rotate(&mut tx, now, known.id).await? {
+        // Read again: somebody else may have used it since.
+        let known = sessions::find(&mut tx, &hash).await?.ok_or_else(refused)?;
         if known.rotated_at.is_some() {
             sessions::revoke_family(&mut tx, now, known.client, known.family).await?;
             tx.commit().await?;

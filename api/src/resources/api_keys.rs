@@ -13,15 +13,17 @@ use shared::{
 
 use super::{Gone, names::display_name};
 use crate::{
-    app::Here,
-    auth::{Admin, KEY_PREFIX, Scope, Scopes},
+    app::{App, Here},
+    auth::{Actor, Admin, Caller, KEY_PREFIX, Scope, Scopes},
     idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
     page::{Limit, Page},
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Typed, timestamp},
 };
 
+const DEFAULT_DAYS: u16 = 90;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 pub struct ApiKeys;
@@ -30,8 +32,9 @@ pub struct ApiKeys;
 #[oai(deny_unknown_fields)]
 struct NewApiKey {
     name: String,
+    #[oai(validator(min_items = 1, max_items = 4))]
     scopes: Vec<Scope>,
-    /// Days until the key ends; it does not end by itself when absent.
+    /// Days until the key ends; 90 when absent. A key makes only keys that end no later than itself.
     #[oai(validator(minimum(value = "1"), maximum(value = "3650")))]
     expires_in_days: Option<u16>,
 }
@@ -86,9 +89,7 @@ impl ApiKeys {
         body: Json<NewApiKey>,
     ) -> Result<Created<MadeApiKey>, Problem> {
         let name = display_name(&body.name)?;
-        if body.scopes.is_empty() {
-            return Err(Problem::invalid("invalid_body", "A key needs at least one scope."));
-        }
+        let expires_at = end_of(&app, &caller, body.expires_in_days)?;
         let mut once = match begin(&app, caller.client, once).await? {
             Begun::Replay(answer) => return Ok(answer),
             Begun::New(once) => once,
@@ -103,11 +104,12 @@ impl ApiKeys {
             key_hash: token_hash(&secret),
             scopes: Scopes::of(body.scopes.clone()).to_text(),
             created_at: now,
-            expires_at: body.expires_in_days.map(|days| now + i64::from(days) * DAY_MS),
+            expires_at: Some(expires_at),
             last_used_at: None,
             revoked_at: None,
         };
         api_keys::insert(&mut once.tx, &key).await?;
+        quotas::check(&app, &mut once.tx, caller.client, Counted::ApiKeys).await?;
         once.finish(&app, None, MadeApiKey { api_key: view(key), secret }).await
     }
 
@@ -135,5 +137,20 @@ impl ApiKeys {
         let revoked = api_keys::revoke(&mut tx, app.db.now_ms(), caller.client, api_key_id.0.0).await?;
         tx.commit().await?;
         if revoked { Ok(Gone::Gone) } else { Err(Problem::not_found("API key")) }
+    }
+}
+
+/// When a new key ends. Otherwise a key that ends tomorrow would make itself one that does not.
+fn end_of(app: &App, caller: &Caller, days: Option<u16>) -> Result<i64, Problem> {
+    let latest = match caller.actor {
+        Actor::Key { expires_at, .. } => expires_at.unwrap_or(i64::MAX),
+        Actor::User { .. } => i64::MAX,
+    };
+    let end = app.db.now_ms() + i64::from(days.unwrap_or(DEFAULT_DAYS)) * DAY_MS;
+    match days {
+        Some(_) if end > latest => {
+            Err(Problem::invalid("expires_too_late", "A key makes only keys that end no later than itself."))
+        }
+        _ => Ok(end.min(latest)),
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     page::{Limit, Page},
     patch::{Change, Clear},
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Moment, Typed},
     words::Word,
 };
@@ -146,6 +147,7 @@ impl Apps {
         check_deploy_key(&mut once.tx, caller.client, settings.deploy_key).await?;
         let (id, now) = (AppId::new(), app.db.now_ms());
         apps::insert(&mut once.tx, now, caller.client, id, &settings).await.map_err(slug_taken("an app"))?;
+        quotas::check(&app, &mut once.tx, caller.client, Counted::Apps).await?;
         let made = App { id, client: caller.client, settings, current: None, created_at: now, updated_at: now };
         once.finish(&app, format!("/v1/apps/{id}"), view(made)).await
     }

@@ -3,7 +3,7 @@
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
-    payload::{Json, PlainText},
+    payload::Json,
 };
 use shared::{
     domain::{AppId, BuildId, CommitSha, GitRef, status::BuildStatus},
@@ -19,10 +19,11 @@ use crate::{
     auth::{Builder, Reader},
     body::OptionalJson,
     idempotency::{Accepted, Answer, Begun, Idempotency, begin},
-    logs::{LogStream, Source, follow, text},
+    logs::{LogStream, LogText, follow, text},
     openapi::Tag,
     page::{Limit, Page},
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Moment, Typed},
     words::Word,
 };
@@ -136,6 +137,7 @@ impl Builds {
         if let Enqueued::New(job) = enqueued {
             let new = NewBuild { id: build_id, client, app: id, job, git_ref: branch, commit_sha: commit };
             builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
+            quotas::check(&app, &mut once.tx, caller.client, Counted::QueuedJobs).await?;
         }
         let build = builds::find_by_job(&mut once.tx, client, enqueued.id()).await?.ok_or_else(Problem::internal)?;
         let location = location(build.id);
@@ -218,13 +220,13 @@ impl Builds {
         app: Here,
         build_id: Path<Typed<BuildId>>,
         after: Query<Option<i64>>,
-    ) -> Result<PlainText<String>, Problem> {
-        text(&app, caller.client, Source::Build(build_id.0.0), after.0).await
+    ) -> Result<LogText, Problem> {
+        text(&app, &caller, build_id.0.0, after.0).await
     }
 
     /// Follow a build's log
     ///
-    /// Server-sent events; the last one has the type `end`. Needs scope `read`.
+    /// Server-sent events with a `LogEvent` each; the last one has the type `end`. Needs scope `read`.
     #[oai(path = "/builds/:build_id/logs/stream", method = "get", operation_id = "stream_build_logs")]
     async fn stream(
         &self,
@@ -233,6 +235,6 @@ impl Builds {
         build_id: Path<Typed<BuildId>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
     ) -> Result<LogStream, Problem> {
-        follow(&app, caller.client, Source::Build(build_id.0.0), last_event_id.0).await
+        follow(&app, &caller, build_id.0.0, last_event_id.0).await
     }
 }

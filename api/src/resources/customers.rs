@@ -22,6 +22,7 @@ use crate::{
     page::{Limit, Page},
     patch::Change,
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Moment, Typed},
 };
 
@@ -86,6 +87,7 @@ impl Customers {
             Begun::New(once) => once,
         };
         customers::insert(&mut once.tx, &customer).await.map_err(slug_taken("a customer"))?;
+        quotas::check(&app, &mut once.tx, caller.client, Counted::Customers).await?;
         once.finish(&app, format!("/v1/customers/{}", customer.id), view(customer)).await
     }
 

@@ -3,7 +3,7 @@
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
-    payload::{Json, PlainText},
+    payload::Json,
 };
 use shared::{
     domain::{AppId, BuildId, CustomerId, DeploymentId, ServerId, status::DeploymentStatus},
@@ -19,7 +19,7 @@ use crate::{
     app::Here,
     auth::{Deployer, Reader},
     idempotency::{Accepted, Answer},
-    logs::{LogStream, Source, follow, text},
+    logs::{LogStream, LogText, follow, text},
     openapi::Tag,
     page::{Limit, Page},
     problem::Problem,
@@ -224,13 +224,13 @@ impl Deployments {
         app: Here,
         deployment_id: Path<Typed<DeploymentId>>,
         after: Query<Option<i64>>,
-    ) -> Result<PlainText<String>, Problem> {
-        text(&app, caller.client, Source::Deployment(deployment_id.0.0), after.0).await
+    ) -> Result<LogText, Problem> {
+        text(&app, &caller, deployment_id.0.0, after.0).await
     }
 
     /// Follow a deployment's log
     ///
-    /// Server-sent events; the last one has the type `end`. Needs scope `read`.
+    /// Server-sent events with a `LogEvent` each; the last one has the type `end`. Needs scope `read`.
     #[oai(path = "/deployments/:deployment_id/logs/stream", method = "get", operation_id = "stream_deployment_logs")]
     async fn stream(
         &self,
@@ -239,7 +239,7 @@ impl Deployments {
         deployment_id: Path<Typed<DeploymentId>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
     ) -> Result<LogStream, Problem> {
-        follow(&app, caller.client, Source::Deployment(deployment_id.0.0), last_event_id.0).await
+        follow(&app, &caller, deployment_id.0.0, last_event_id.0).await
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
     idempotency::{Accepted, Begun, Idempotency, begin},
     openapi::Tag,
     problem::Problem,
+    quotas::{self, Counted},
     typed::Typed,
 };
 
@@ -66,6 +67,7 @@ impl Releases {
             Begun::New(once) => once,
         };
         let made = release(&app, &mut once.tx, &caller, app_id.0.0, body.0).await?;
+        quotas::check(&app, &mut once.tx, caller.client, Counted::QueuedJobs).await?;
         once.finish(&app, location(made.id), view(made)).await
     }
 }

@@ -3,11 +3,11 @@
 use poem_openapi::{
     Enum, Object, OpenApi,
     param::{Header, Path, Query},
-    payload::{Json, PlainText},
+    payload::Json,
 };
 use secrecy::ExposeSecret;
 use shared::{
-    domain::{CustomerId, HostAddress, LoginName, ServerId, is_private, status::ServerStatus},
+    domain::{CustomerId, HostAddress, LoginName, ServerId, status::ServerStatus},
     queue::{JobKind, cancel},
     secrets::Place,
     ssh::generate_key,
@@ -22,10 +22,11 @@ use crate::{
     app::{App, Here},
     auth::{Caller, Deployer, Reader},
     idempotency::{Accepted, Answer, Begun, Idempotency, begin},
-    logs::{LogStream, Source, follow, text},
+    logs::{LogStream, LogText, follow, text},
     openapi::Tag,
     page::{Limit, Page},
     problem::Problem,
+    quotas::{self, Counted},
     typed::{Moment, Typed},
     words::Word,
 };
@@ -147,6 +148,7 @@ impl Servers {
             return Err(Problem::not_found("customer"));
         }
         servers::insert(&mut once.tx, &app.db, &new).await?;
+        quotas::check(&app, &mut once.tx, caller.client, Counted::Servers).await?;
         let made = work::on_server(&app, &mut once.tx, new.client, new.id).await?;
         once.finish(&app, location(new.id), view(made)).await
     }
@@ -218,13 +220,13 @@ impl Servers {
         app: Here,
         server_id: Path<Typed<ServerId>>,
         after: Query<Option<i64>>,
-    ) -> Result<PlainText<String>, Problem> {
-        text(&app, caller.client, Source::Server(server_id.0.0), after.0).await
+    ) -> Result<LogText, Problem> {
+        text(&app, &caller, server_id.0.0, after.0).await
     }
 
     /// Follow a server's log
     ///
-    /// Server-sent events; the last one has the type `end`. Needs scope `read`.
+    /// Server-sent events with a `LogEvent` each; the last one has the type `end`. Needs scope `read`.
     #[oai(path = "/servers/:server_id/logs/stream", method = "get", operation_id = "stream_server_logs")]
     async fn stream(
         &self,
@@ -233,7 +235,7 @@ impl Servers {
         server_id: Path<Typed<ServerId>>,
         #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
     ) -> Result<LogStream, Problem> {
-        follow(&app, caller.client, Source::Server(server_id.0.0), last_event_id.0).await
+        follow(&app, &caller, server_id.0.0, last_event_id.0).await
     }
 }
 
@@ -268,7 +270,7 @@ fn new_server(app: &App, caller: &Caller, request: NewServerRequest) -> Result<N
 
 /// The key that logs in is made here, so that no key of the client's ever comes to us.
 fn own_machine(app: &App, new: NewServer, host: HostMachine) -> Result<NewServer, Problem> {
-    if !app.config.dev_mode && is_inside(&host.address.0) {
+    if !app.config.dev_mode && host.address.0.names_private_address() {
         return Err(Problem::invalid("private_address", "The machine's address is not on the public internet."));
     }
     let pair = generate_key(&format!("byop-{}", new.id)).map_err(|_| Problem::internal())?;
@@ -284,12 +286,4 @@ fn own_machine(app: &App, new: NewServer, host: HostMachine) -> Result<NewServer
         login_private_key_sealed: Some(sealed),
         ..new
     })
-}
-
-/// Whether an address would have us knock at our own network. A name is looked at again by whoever resolves it.
-fn is_inside(address: &HostAddress) -> bool {
-    match address.as_str().parse() {
-        Ok(ip) => is_private(ip),
-        Err(_) => !address.as_str().contains('.'),
-    }
 }

@@ -1,19 +1,25 @@
 //! Sign-up, login, refresh, logout, and who one is.
 
+use std::net::IpAddr;
+
 use poem::{Request, http::StatusCode};
 use poem_openapi::{Object, OpenApi, payload::Json, types::Password};
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use shared::{
     domain::{ClientId, EmailAddress, UserId},
     store::{clients, sessions, users},
 };
+use uuid::Uuid;
 
 use super::names::display_name;
 use crate::{
     app::{App, Here},
-    auth::{self, Actor, MAX_BYTES, MIN_CHARS, Reader, Scope, Tokens},
-    idempotency::{Begun, Created, Idempotency, begin, nobody},
+    auth::{self, Actor, MAX_BYTES, MIN_CHARS, Operator, PasswordError, Reader, Scope, Tokens},
+    config::Signups,
+    idempotency::{Begun, Created, Idempotency, begin},
     openapi::Tag,
+    origin,
     problem::Problem,
     typed::Typed,
 };
@@ -68,7 +74,7 @@ struct Me {
 impl Sessions {
     /// Sign a client up
     ///
-    /// Makes a client and its owner, and logs the owner in.
+    /// Makes a client and its owner, and logs the owner in. Where sign-ups are closed, only with the operators' bearer.
     #[oai(path = "/signup", method = "post", operation_id = "sign_up")]
     async fn sign_up(
         &self,
@@ -77,11 +83,12 @@ impl Sessions {
         #[oai(name = "Idempotency-Key")] once: Idempotency,
         body: Json<Signup>,
     ) -> Result<Created<SignedUp>, Problem> {
-        limit_address(&app, request)?;
+        app.logins_by_network.attempt(&origin::of(&app, request).to_string()).map_err(Problem::too_many)?;
+        check_open(&app, request)?;
         let Signup { client_name, email: Typed(email), password } = body.0;
-        let name = display_name(&client_name)?;
+        let (name, email) = (display_name(&client_name)?, folded(&email)?);
         let password_hash = hash(&app, check_length(password.0)?).await?;
-        let mut once = match begin(&app, nobody(), once).await? {
+        let mut once = match begin(&app, keys_of(&email), once).await? {
             Begun::Replay(answer) => return Ok(answer),
             Begun::New(once) => once,
         };
@@ -91,7 +98,7 @@ impl Sessions {
         let user = users::User {
             id: UserId::new(),
             client: client.id,
-            email: folded(&email)?,
+            email,
             password_hash,
             role: "owner".into(),
             token_version: 0,
@@ -110,12 +117,11 @@ impl Sessions {
     #[oai(path = "/login", method = "post", operation_id = "log_in")]
     async fn log_in(&self, app: Here, request: &Request, body: Json<Login>) -> Result<Json<Tokens>, Problem> {
         let email = folded(&body.0.email.0)?;
-        limit_address(&app, request)?;
-        app.logins_by_account.attempt(email.as_str()).map_err(Problem::too_many)?;
+        limit_logins(&app, origin::of(&app, request), &email)?;
         let user = users::find_by_email(&app.db, &email).await?;
         let stored = user.as_ref().map(|user| user.password_hash.clone());
-        let right = app.passwords.verify(SecretString::from(body.0.password.0), stored).await;
-        let user = user.filter(|_| matches!(right, Ok(true)));
+        let right = app.passwords.verify(SecretString::from(body.0.password.0), stored).await.map_err(unhashed)?;
+        let user = user.filter(|_| right);
         let user =
             user.ok_or_else(|| Problem::unauthorized("wrong_credentials", "E-mail address or password is wrong."))?;
         let mut tx = app.db.begin().await?;
@@ -129,7 +135,7 @@ impl Sessions {
     /// A refresh token works once; using one again ends the login.
     #[oai(path = "/token/refresh", method = "post", operation_id = "refresh_token")]
     async fn refresh(&self, app: Here, request: &Request, body: Json<Refresh>) -> Result<Json<Tokens>, Problem> {
-        limit_address(&app, request)?;
+        app.refreshes_by_network.attempt(&origin::of(&app, request).to_string()).map_err(Problem::too_many)?;
         Ok(Json(auth::refresh(&app, &body.0.refresh_token).await?))
     }
 
@@ -160,7 +166,7 @@ async fn me(app: &App, caller: &Reader) -> Result<Me, Problem> {
     let client = clients::get(&app.db, caller.client).await?.ok_or_else(|| Problem::not_found("client"))?;
     let user = match caller.actor {
         Actor::User { id, .. } => users::get(&app.db, caller.client, id).await?,
-        Actor::Key(_) => None,
+        Actor::Key { .. } => None,
     };
     Ok(Me {
         client_id: client.id.to_string(),
@@ -185,21 +191,40 @@ fn check_length(password: String) -> Result<SecretString, Problem> {
 }
 
 async fn hash(app: &App, password: SecretString) -> Result<String, Problem> {
-    app.passwords.hash(password).await.map_err(|error| {
-        tracing::error!(%error, "password hashing failed");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Try again soon.")
-    })
+    app.passwords.hash(password).await.map_err(unhashed)
 }
 
-fn limit_address(app: &App, request: &Request) -> Result<(), Problem> {
-    app.logins_by_address.attempt(&address(app, request)).map_err(Problem::too_many)
-}
-
-/// Where a request comes from. What a proxy of ours added last is believed, only if there is one.
-fn address(app: &App, request: &Request) -> String {
-    let forwarded = request.header("x-forwarded-for").and_then(|list| list.rsplit(',').next()).map(str::trim);
-    match (app.config.trust_proxy, forwarded) {
-        (true, Some(address)) => address.to_owned(),
-        _ => request.remote_addr().as_socket_addr().map_or_else(|| "local".into(), |a| a.ip().to_string()),
+fn unhashed(error: PasswordError) -> Problem {
+    tracing::error!(%error, "a password is not hashed");
+    match error {
+        PasswordError::Busy => {
+            let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Try again soon.");
+            Problem { retry_after: Some(2), ..busy }
+        }
+        PasswordError::Failed(_) => Problem::internal(),
     }
+}
+
+/// A guess counts for the network, for the account as that network sees it, and for the account as such.
+fn limit_logins(app: &App, from: IpAddr, email: &EmailAddress) -> Result<(), Problem> {
+    app.logins_by_network.attempt(&from.to_string()).map_err(Problem::too_many)?;
+    app.logins_by_account.attempt(&format!("{from} {email}")).map_err(Problem::too_many)?;
+    app.logins_to_account.attempt(email.as_str()).map_err(Problem::too_many)
+}
+
+/// Where sign-ups are closed, operators sign clients up.
+fn check_open(app: &App, request: &Request) -> Result<(), Problem> {
+    if app.config.signup == Signups::Open || Operator::check(request).is_ok() {
+        return Ok(());
+    }
+    let detail = "Nobody signs up here by themselves. Ask those who run the installation.";
+    Err(Problem::new(StatusCode::FORBIDDEN, "signup_closed", detail))
+}
+
+/// Whose Idempotency-Keys a sign-up's is one of: there is no client yet, and one person's keys are not another's.
+fn keys_of(email: &EmailAddress) -> ClientId {
+    let hash = Sha256::digest(email.as_str());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    ClientId(Uuid::from_bytes(bytes))
 }

@@ -1,8 +1,8 @@
 //! Who may call what: no bearer, wrong bearers, API keys and their scopes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::store::sql;
 use uuid::Uuid;
 
@@ -120,5 +120,44 @@ async fn a_key_ends_when_it_is_revoked_or_its_time_is_over() {
     assert_eq!(listed.ok(200)["items"].as_array().map(Vec::len), Some(2));
     assert!(!listed.text.contains(&first_key) && !listed.text.contains("hash"), "{}", listed.text);
     assert!(listed.json()["items"][0]["last_used_at"].is_string());
+    t.close().await;
+}
+
+#[tokio::test]
+async fn a_key_outlives_neither_its_maker_nor_a_season() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    let make = async |by: &str, days: Option<u16>, scopes: &[&str]| {
+        t.post(by, "/v1/api-keys", json!({"name": "k", "scopes": scopes, "expires_in_days": days})).await
+    };
+    let days_left = |made: &Value| {
+        let end = text(&made["api_key"]["expires_at"]);
+        let end = time::OffsetDateTime::parse(&end, &time::format_description::well_known::Rfc3339).expect("a time");
+        (end.unix_timestamp() - t.app.db.now_ms() / 1000 + 60) / (24 * 3600)
+    };
+    assert_eq!(days_left(&make(&token, None, &["read"]).await.ok(201)), 90);
+    let short = make(&token, Some(2), &["admin", "read", "admin"]).await.ok(201);
+    assert_eq!(short["api_key"]["scopes"], json!(["read", "admin"]));
+    let key = text(&short["secret"]);
+    make(&key, Some(3), &["admin"]).await.problem(422, "expires_too_late");
+    assert_eq!(make(&key, None, &["admin"]).await.ok(201)["api_key"]["expires_at"], short["api_key"]["expires_at"]);
+    assert_eq!(days_left(&make(&key, Some(1), &["admin"]).await.ok(201)), 1);
+    for scopes in [&[][..], &["read"; 5]] {
+        make(&token, None, scopes).await.problem(422, "invalid_body");
+    }
+    t.close().await;
+}
+
+#[tokio::test]
+async fn a_key_reads_while_somebody_writes_for_long() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    let key = text(&t.post(&token, "/v1/api-keys", json!({"name": "k", "scopes": ["read"]})).await.ok(201)["secret"]);
+    let writing = t.app.db.begin().await.expect("a transaction");
+    for _ in 0..6 {
+        let read = tokio::time::timeout(Duration::from_secs(10), t.get(&key, "/v1/me"));
+        read.await.expect("an answer in time").ok(200);
+    }
+    drop(writing);
     t.close().await;
 }

@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use api::{App, Config, config::RegistryFiles, init::make_registry_files};
+use api::{
+    App, Config,
+    config::{Quotas, RegistryFiles, Signups},
+    init::make_registry_files,
+};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use shared::{
@@ -120,11 +124,20 @@ pub async fn finish(request: reqwest::RequestBuilder) -> Reply {
 
 impl Fixture {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
-        Self::start_on(listener).await
+        Self::start_as(|_| ()).await
     }
 
     pub async fn start_on(listener: TcpListener) -> Self {
+        Self::start_with(listener, |_| ()).await
+    }
+
+    /// With settings of the test's own.
+    pub async fn start_as(change: impl FnOnce(&mut Config)) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        Self::start_with(listener, change).await
+    }
+
+    async fn start_with(listener: TcpListener, change: impl FnOnce(&mut Config)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().expect("a directory");
         let scratch = database().await;
@@ -135,7 +148,7 @@ impl Fixture {
             certificate: dir.path().join("token.crt"),
         };
         make_registry_files(&files).expect("registry files");
-        let config = Config {
+        let mut config = Config {
             database_url: scratch.url.clone(),
             listen: address,
             jwt_secret: Uuid::new_v4().to_string().into(),
@@ -144,7 +157,10 @@ impl Fixture {
             registry: files,
             dev_mode: false,
             trust_proxy: false,
+            signup: Signups::Open,
+            quotas: Quotas::default(),
         };
+        change(&mut config);
         let app = App::open(config).await.expect("the API opens");
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(app.clone().serve(listener, async {
@@ -239,9 +255,9 @@ impl Fixture {
     }
 
     pub async fn add_log(&self, entity: &str, seq: i64, line: &str) {
-        let owner = "select client_id from build_jobs where id = $1";
+        let owner = "select client_id from jobs where subject_id = $1";
         let client: String =
-            sql(owner).text(entity).fetch_one(&self.app.db, |r| r.text("client_id")).await.expect("a build");
+            sql(owner).text(entity).fetch_one(&self.app.db, |r| r.text("client_id")).await.expect("a subject");
         sql("insert into log_segments (entity_id, seq, client_id, at, text, total) values ($1, $2, $3, 1, $4, 1)")
             .text(entity)
             .int(seq)

@@ -3,7 +3,9 @@
 mod access;
 mod document;
 mod fixture;
+mod generated;
 mod idempotency;
+mod limits;
 mod logs;
 mod problems;
 mod process;

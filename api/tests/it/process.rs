@@ -26,7 +26,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn it_does_not_start_without_good_secrets() {
+fn it_does_not_start_with_settings_that_are_missing_or_wrong() {
     let dir = tempfile::tempdir().expect("a directory");
     for (name, value) in [
         ("BYOP_JWT_SECRET", None),
@@ -35,6 +35,10 @@ fn it_does_not_start_without_good_secrets() {
         ("BYOP_MASTER_KEY", Some("too-short-a-secret")),
         ("BYOP_OPERATOR_TOKEN", Some("too-short-a-secret")),
         ("BYOP_DATABASE_URL", None),
+        ("BYOP_TRUST_PROXY", Some("too-short-a-secret")),
+        ("BYOP_DEV_MODE", Some("enabled")),
+        ("BYOP_SIGNUP", Some("sometimes")),
+        ("BYOP_MAX_APPS", Some("many")),
     ] {
         let mut command = api(&dir);
         match value {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use reqwest::header::LOCATION;
+use serde_json::{Value, json};
 use shared::{
     domain::{AppId, ClientId, ServerId},
     store::{
@@ -107,8 +108,8 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    /// Starts the registry with the API's certificate as its root, or says why not.
-    async fn start(realm: &str, dir: &Path) -> Option<Self> {
+    /// Starts the registry with the API's certificate as its root.
+    async fn start(realm: &str, dir: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
         let config = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {0}/data}}}}\n\
@@ -122,9 +123,10 @@ impl Registry {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let registry = Self { process: started.ok()?, url: format!("http://127.0.0.1:{port}") };
+        let process = started.expect("docker-registry is installed where there is an environment");
+        let registry = Self { process, url: format!("http://127.0.0.1:{port}") };
         registry.wait().await;
-        Some(registry)
+        registry
     }
 
     async fn wait(&self) {
@@ -152,6 +154,13 @@ impl Registry {
         assert_eq!(put.send().await.expect("an answer").status(), 201);
     }
 
+    /// Asks for a blob of another repository, as a push does to spare itself the upload.
+    async fn mount(&self, token: &str, into: &str, from: &str, digest: &str) -> u16 {
+        let url = format!("{}/v2/{into}/blobs/uploads/?mount={digest}&from={from}", self.url);
+        let reply = reqwest::Client::new().post(url).bearer_auth(token).send().await.expect("an answer");
+        reply.status().as_u16()
+    }
+
     async fn pull(&self, token: &str, repository: &str, digest: &str) -> u16 {
         let url = format!("{}/v2/{repository}/blobs/{digest}", self.url);
         let reply = reqwest::Client::new().get(url).bearer_auth(token).send().await.expect("an answer");
@@ -167,10 +176,7 @@ async fn a_real_registry_takes_the_tokens() {
     }
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
     let t = Fixture::start_on(listener).await;
-    let Some(registry) = Registry::start(&format!("{}/registry/token", t.url), t.dir.path()).await else {
-        eprintln!("SKIPPED a_real_registry_takes_the_tokens: docker-registry is not installed");
-        return t.close().await;
-    };
+    let registry = Registry::start(&format!("{}/registry/token", t.url), t.dir.path()).await;
     let (id, _) = client(&t).await;
     let (mine, foreign) = (repository(id, AppId::new()), repository(id, AppId::new()));
     let (blob, digest) = ("hello", "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
@@ -189,36 +195,60 @@ async fn a_real_registry_takes_the_tokens() {
     let asked_for_foreign = token(&pusher, &foreign, "pull,push").await;
     assert_eq!(registry.begin_push(&asked_for_foreign, &foreign).await.0, 401);
     assert_eq!(registry.pull("nonsense", &mine, digest).await, 401);
-    assert_eq!(registry.pull(&expired(&t, &mine), &mine, digest).await, 401);
-    assert_eq!(registry.pull(&self_made(&mine), &mine, digest).await, 401);
+    check_signatures(&t, &registry, &mine, digest).await;
+    // Another repository's blob is not mounted by one who may not pull it, nor by one who may only pull here.
+    let theirs = token(&grant(&t, id, &foreign, GrantActions::PullPush, "build:c").await, &foreign, "pull,push").await;
+    assert_ne!(registry.mount(&theirs, &foreign, &mine, digest).await, 201);
+    assert_eq!(registry.pull(&theirs, &foreign, digest).await, 404);
+    let only_pull = token(&grant(&t, id, &foreign, GrantActions::Pull, "build:d").await, &foreign, "pull,push").await;
+    assert_eq!(registry.mount(&only_pull, &foreign, &mine, digest).await, 401);
     drop(registry);
     t.close().await;
 }
 
-fn sign(repo: &str, key: &[u8], certificate: &str, at: i64) -> String {
+/// What a token says, good until something of it is changed.
+fn claims(repo: &str, at: i64) -> Value {
+    json!({
+        "iss": "byop-engine", "sub": "x", "aud": SERVICE, "iat": at, "nbf": at - 10, "exp": at + 60, "jti": "x",
+        "access": [{"type": "repository", "name": repo, "actions": ["pull", "push"]}],
+    })
+}
+
+fn sign(claims: &Value, key: &[u8], certificate: &str) -> String {
     let body: String = certificate.lines().filter(|line| !line.starts_with("-----")).collect();
     let header =
         jsonwebtoken::Header { x5c: Some(vec![body]), ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256) };
-    let claims = serde_json::json!({
-        "iss": "byop-engine", "sub": "x", "aud": SERVICE, "iat": at, "nbf": at - 10, "exp": at + 60, "jti": "x",
-        "access": [{"type": "repository", "name": repo, "actions": ["pull", "push"]}],
-    });
     let key = jsonwebtoken::EncodingKey::from_ec_pem(key).expect("a key");
-    jsonwebtoken::encode(&header, &claims, &key).expect("a token")
+    jsonwebtoken::encode(&header, claims, &key).expect("a token")
 }
 
-/// Signed with the right key, an hour ago.
-fn expired(t: &Fixture, repo: &str) -> String {
+/// One thing wrong at a time, beside a token that is made in the same way and is good.
+async fn check_signatures(t: &Fixture, registry: &Registry, repo: &str, digest: &str) {
     let files = &t.app.config.registry;
     let key = std::fs::read(&files.key).expect("a key");
     let certificate = std::fs::read_to_string(&files.certificate).expect("a certificate");
-    sign(repo, &key, &certificate, t.app.db.now_ms() / 1000 - 3600)
-}
-
-/// Valid, but signed with a key and certificate of somebody else.
-fn self_made(repo: &str) -> String {
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
-    let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
-    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("fits");
-    sign(repo, key.serialize_pem().as_bytes(), &certificate.pem(), now)
+    let now = t.app.db.now_ms() / 1000;
+    let good = claims(repo, now);
+    assert_eq!(registry.pull(&sign(&good, &key, &certificate), repo, digest).await, 200);
+    let changed = |field: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[field] = value;
+        claims
+    };
+    let elsewhere = claims(&repository(ClientId::new(), AppId::new()), now)["access"].clone();
+    for (what, wrong) in [
+        ("an hour old", claims(repo, now - 3600)),
+        ("for another audience", changed("aud", json!("another"))),
+        ("of another issuer", changed("iss", json!("another"))),
+        ("for another repository", changed("access", elsewhere)),
+        ("for nothing", changed("access", json!([]))),
+    ] {
+        assert_eq!(registry.pull(&sign(&wrong, &key, &certificate), repo, digest).await, 401, "{what}");
+    }
+    let own = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let own_certificate = rcgen::CertificateParams::default().self_signed(&own).expect("a certificate").pem();
+    let own = own.serialize_pem();
+    assert_eq!(registry.pull(&sign(&good, own.as_bytes(), &own_certificate), repo, digest).await, 401);
+    // Our certificate does not make somebody else's signature good.
+    assert_eq!(registry.pull(&sign(&good, own.as_bytes(), &certificate), repo, digest).await, 401);
 }

@@ -123,7 +123,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..default
     };
     println!("READY {}", std::process::id());
-    let probe = Probe { db: db.clone(), plain: shared::config::switch("PROBE_PLAIN") };
+    let probe = Probe { db: db.clone(), plain: shared::config::switch("PROBE_PLAIN")? };
     work(db, config, Arc::new(probe), stop).await?;
     println!("EXIT");
     Ok(())

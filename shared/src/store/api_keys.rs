@@ -45,6 +45,13 @@ pub async fn find_valid(on: impl Into<On<'_>>, now: i64, key_hash: &str) -> Resu
     .await
 }
 
+/// Whether a key may still be used.
+pub async fn is_valid(on: impl Into<On<'_>>, now: i64, client: ClientId, id: ApiKeyId) -> Result<bool, DbError> {
+    let found = sql("select id from api_keys
+         where id = $1 and client_id = $2 and revoked_at is null and (expires_at is null or expires_at > $3)");
+    Ok(found.text(id).text(client).int(now).fetch_optional(on, |r| r.text("id")).await?.is_some())
+}
+
 /// Notes that a key was used, at most once a minute, so that reading does not become writing.
 pub async fn touch(on: impl Into<On<'_>>, now: i64, id: ApiKeyId) -> Result<(), DbError> {
     sql("update api_keys set last_used_at = $1 where id = $2 and (last_used_at is null or last_used_at < $1 - 60000)")

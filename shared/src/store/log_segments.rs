@@ -87,6 +87,22 @@ pub async fn last(
     Ok(segments)
 }
 
+/// The number of the last segment; 0 when there is none.
+pub async fn last_seq(on: impl Into<On<'_>>, client: ClientId, entity: impl Into<Uuid>) -> Result<i64, DbError> {
+    sql("select coalesce(max(seq), 0) as seq from log_segments where entity_id = $1 and client_id = $2")
+        .text(entity.into())
+        .text(client)
+        .fetch_one(on, |r| r.int("seq"))
+        .await
+}
+
+/// Whether a job is on its way that may append: queued, running, or ended without its handler having been told.
+pub async fn has_writer(on: impl Into<On<'_>>, client: ClientId, entity: impl Into<Uuid>) -> Result<bool, DbError> {
+    let found = sql("select id from jobs where subject_id = $1 and client_id = $2
+         and (state in ('queued', 'running') or abandoned = 1) limit 1");
+    Ok(found.text(entity.into()).text(client).fetch_optional(on, |r| r.text("id")).await?.is_some())
+}
+
 fn segments<L: AsRef<str>>(lines: &[L]) -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
     for line in lines {

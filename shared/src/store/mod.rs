@@ -18,6 +18,7 @@ pub mod app_env;
 pub mod apps;
 pub mod builds;
 pub mod clients;
+pub mod counts;
 pub mod customers;
 pub mod deploy_keys;
 pub mod domains;

@@ -72,7 +72,7 @@ impl GitUrl {
     pub fn names_private_address(&self) -> bool {
         match self.host.parse() {
             Ok(address) => is_private(address),
-            Err(_) => !self.host.contains('.') || self.host.ends_with(".localhost") || self.host.ends_with(".internal"),
+            Err(_) => super::net::is_inside_name(&self.host),
         }
     }
 

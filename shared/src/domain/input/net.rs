@@ -67,9 +67,35 @@ text_type!(
     host_address
 );
 
+/// Names that lead nowhere but into the network they are asked in.
+const INSIDE: [&str; 8] = ["localhost", "localdomain", "local", "internal", "intranet", "lan", "home.arpa", "corp"];
+
+impl HostAddress {
+    /// Whether it is written as an address or a name that is not on the public internet. A public name may still lead
+    /// to a private address: whoever resolves it looks again.
+    pub fn names_private_address(&self) -> bool {
+        match self.0.parse() {
+            Ok(address) => is_private(address),
+            Err(_) => is_inside_name(&self.0),
+        }
+    }
+}
+
+pub(super) fn is_inside_name(name: &str) -> bool {
+    let below = |end: &str| name.strip_suffix(end).is_some_and(|rest| rest.ends_with('.'));
+    !name.contains('.') || INSIDE.into_iter().any(|end| name == end || below(end))
+}
+
+/// Resolvers read `0x7f.1` and `017700000001` as addresses, so a name that a URL would take for one is none.
 fn host_address(text: &str) -> Result<String, &'static str> {
-    let ok = text.parse::<IpAddr>().is_ok() || is_host_name(text);
-    keep(text, ok, "a lower-case DNS name or an IP address")
+    const ALLOWED: &str = "a lower-case DNS name or an IP address";
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    match Host::parse(text) {
+        Ok(Host::Domain(name)) => keep(text, name == text && is_host_name(text), ALLOWED),
+        _ => Err(ALLOWED),
+    }
 }
 
 /// Whether an address is not one of the public internet: loopback, private, link-local (metadata services), shared,
@@ -203,6 +229,62 @@ mod tests {
             "a.example:80",
         ] {
             assert!(bad.parse::<DomainName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for (raw, text) in [
+            ("vps.example.com", "vps.example.com"),
+            ("a", "a"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:DB8::0:1", "2001:db8::1"),
+            ("0x7f.example.com", "0x7f.example.com"),
+        ] {
+            assert_eq!(raw.parse::<HostAddress>().map(String::from).as_deref(), Ok(text));
+        }
+        for bad in [
+            "",
+            "VPS.example.com",
+            "-a.example",
+            "0x7f.0x1",
+            "0x7f000001",
+            "127.1",
+            "2130706433",
+            "017700000001",
+            "0177.0.0.1",
+            "127.0.0.0x1",
+            "1.2.3.4.5",
+            "a.example.",
+            "[::1]",
+            "fe80::1%eth0",
+            "a b",
+        ] {
+            assert!(bad.parse::<HostAddress>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_inside() {
+        let inside = |text: &str| text.parse::<HostAddress>().expect(text).names_private_address();
+        for text in [
+            "localhost",
+            "db",
+            "x.localhost",
+            "metadata.google.internal",
+            "printer.local",
+            "router.lan",
+            "nas.home.arpa",
+            "10.0.0.1",
+            "169.254.169.254",
+            "::1",
+            "::ffff:127.0.0.1",
+            "fd00::1",
+        ] {
+            assert!(inside(text), "{text}");
+        }
+        for text in ["vps.example.com", "mylocal.example", "notlocal", "8.8.8.8", "2606:4700::1111"] {
+            assert_eq!(inside(text), text == "notlocal", "{text}");
         }
     }
 

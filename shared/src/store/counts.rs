@@ -1,0 +1,30 @@
+//! How many things a client has.
+
+use super::{DbError, On, sql};
+use crate::domain::ClientId;
+
+/// What is counted. Deleted and ended things are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    Apps,
+    Customers,
+    Servers,
+    ApiKeys,
+    QueuedJobs,
+}
+
+pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: i64) -> Result<i64, DbError> {
+    let count = sql(match what {
+        Counted::Apps => "select count(*) as n from apps where client_id = $1 and deleted_at is null",
+        Counted::Customers => "select count(*) as n from customers where client_id = $1 and deleted_at is null",
+        Counted::Servers => "select count(*) as n from servers where client_id = $1 and status <> 'deleted'",
+        Counted::ApiKeys => {
+            "select count(*) as n from api_keys
+             where client_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)"
+        }
+        Counted::QueuedJobs => "select count(*) as n from jobs where client_id = $1 and state = 'queued'",
+    });
+    let count = count.text(client);
+    let count = if what == Counted::ApiKeys { count.int(now) } else { count };
+    count.fetch_one(on, |r| r.int("n")).await
+}
