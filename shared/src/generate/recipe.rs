@@ -10,7 +10,7 @@ use super::{
     source::SourceTree,
     stacks,
 };
-use crate::domain::{EnvName, HealthPath, Port, RelPath};
+use crate::domain::{AppId, EnvName, HealthPath, Port, RelPath};
 
 /// The name of a generated Dockerfile; BuildKit reads `<name>.dockerignore` next to it.
 pub const DOCKERFILE_NAME: &str = "Dockerfile.byop";
@@ -28,6 +28,8 @@ pub enum DockerfileMode {
 /// What the client set for an app.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
+    /// Whose build this is, so that what one app compiled is not taken for another's.
+    pub app: Option<AppId>,
     /// The build context; everything else is relative to it.
     pub base_directory: RelPath,
     pub dockerfile_path: Option<RelPath>,

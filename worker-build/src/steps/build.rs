@@ -20,6 +20,7 @@ use super::{
     classify::{Evidence, classify},
     fetch::Source,
     generate::Made,
+    pack::pack,
     work_dir::unusable,
 };
 use crate::{
@@ -105,17 +106,11 @@ fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<
     argv
 }
 
-/// Packs the tree into a file beside it, and unpacks that in the container. Links go over as links.
+/// Packs the tree into a file beside it, and unpacks that in the container.
 async fn upload(builder: &BuildEngine, source: &Source, made: &Made) -> Result<(), BuildFailure> {
     let (from, tar) = (source.path.clone(), source.path.with_extension("tar"));
-    let to = tar.clone();
-    let pack = move || -> std::io::Result<()> {
-        let mut archive = tar::Builder::new(std::io::BufWriter::new(std::fs::File::create(&to)?));
-        archive.follow_symlinks(false);
-        archive.mode(tar::HeaderMode::Deterministic);
-        archive.append_dir_all(SOURCE.trim_start_matches('/'), &from)?;
-        archive.into_inner()?.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()
-    };
+    let (to, now) = (tar.clone(), engine_time(builder).await?);
+    let pack = move || pack(&from, SOURCE.trim_start_matches('/').as_ref(), &to, now);
     tokio::task::spawn_blocking(pack).await.map_err(std::io::Error::other).and_then(|r| r).map_err(unusable)?;
     builder.put_tar("/", &tar).await?;
     let mut files = Archive::new()
@@ -126,6 +121,12 @@ async fn upload(builder: &BuildEngine, source: &Source, made: &Made) -> Result<(
         files = files.file(name, 0o644, ignore.as_bytes()).map_err(unavailable)?;
     }
     builder.put("/", files).await
+}
+
+/// Unix seconds by the clock that the build's own files are dated with.
+async fn engine_time(builder: &BuildEngine) -> Result<u64, BuildFailure> {
+    let done = builder.run(&Exec::new(["date", "+%s"]), SHORT).await?;
+    done.stdout_text().trim().parse().map_err(unavailable)
 }
 
 async fn give_secrets(builder: &BuildEngine, order: &BuildOrder) -> Result<(), BuildFailure> {

@@ -5,5 +5,6 @@ pub mod builder;
 pub mod classify;
 pub mod fetch;
 pub mod generate;
+mod pack;
 pub mod push;
 pub mod work_dir;

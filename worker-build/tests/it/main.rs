@@ -3,6 +3,7 @@
 //! They need the local environment (`BYOP_TEST_ENV_FILE`); without it each says that it was skipped.
 
 mod builds;
+mod caches;
 mod crashes;
 mod deploy_keys;
 mod engines;

@@ -1,0 +1,42 @@
+//! What later builds keep of earlier ones, and what they must not.
+
+use shared::worksource::BuildOutcome;
+
+use crate::{
+    environment::{Environment, environment},
+    images::docker,
+};
+
+const MANIFEST: &str = "[package]\nname = \"shop\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
+
+/// What a container of the image says.
+fn said(env: &Environment, image: &BuildOutcome) -> String {
+    let reference = format!("{}/{}@{}", env.config.registry.host, image.repository, image.digest);
+    docker(&["pull", "--quiet", &reference]);
+    let said = docker(&["run", "--rm", "--network=none", &reference]);
+    docker(&["image", "rm", &reference]);
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rust_image_has_the_code_of_its_own_commit_and_app() {
+    let Some(mut env) = environment("a_rust_image_has_the_code_of_its_own_commit_and_app").await else { return };
+    let client = env.client();
+    let first = env.order(client, "one").app;
+    // The same length each time, so that nothing but the content differs.
+    for (repository, app, text) in [
+        ("one", Some(first), "one-a"),
+        ("one", Some(first), "one-b"),
+        ("one", Some(first), "one-a"),
+        ("two", None, "two-a"),
+    ] {
+        let main = format!("fn main() {{ println!(\"{text}\"); }}\n");
+        env.forge.commit(repository, &[("Cargo.toml", MANIFEST), ("src/main.rs", &main)]);
+        let mut order = env.order(client, repository);
+        order.app = app.unwrap_or(order.app);
+        let (result, report) = env.build(&order).await;
+        let image = result.unwrap_or_else(|e| panic!("{e}\n{}", report.log()));
+        assert_eq!(said(&env, &image), text, "{}", report.log());
+    }
+    env.finish().await;
+}
