@@ -7,6 +7,7 @@ use shared::{
 
 use crate::{
     environment::{code, dockerfile, environment},
+    neighbour::Neighbour,
     sshd::Sshd,
 };
 
@@ -59,6 +60,17 @@ async fn submodules_come_when_they_are_asked_for() {
         assert!(result.is_ok(), "{result:?}\n{}", report.log());
         assert!(report.log().lines().any(|l| l.ends_with(expected)), "{expected}: {}", report.log());
     }
+    // Git would take the last one; whichever that is, both are refused before anything is fetched.
+    let neighbour = Neighbour::start("127.0.0.1", 0).await;
+    let (good, hidden) = (env.forge.url("inner"), format!("http://{}/x.git", neighbour.address));
+    for entries in [[("a", good.as_str()), ("b", &hidden)], [("b", &hidden), ("a", &good)]] {
+        env.forge.submodules("app", "inner", &entries, &inner);
+        let mut order = env.order(client, "app");
+        order.submodules = true;
+        let (result, report) = env.build(&order).await;
+        assert_eq!(code(&result), Some(FailureCode::GitUrlRefused), "{result:?}\n{}", report.log());
+    }
+    assert_eq!(neighbour.visitors(), 0);
     // A submodule cannot lead where the app itself could not.
     env.forge.submodule("app", "inner", "file:///etc", &inner);
     let mut order = env.order(client, "app");

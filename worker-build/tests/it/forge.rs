@@ -56,9 +56,14 @@ impl Forge {
 
     /// Commits a submodule at `at`: this commit of that URL.
     pub fn submodule(&self, repository: &str, at: &str, url: &str, commit: &str) {
+        self.submodules(repository, at, &[(at, url)], commit);
+    }
+
+    /// The same with several entries, by name and URL, for one path.
+    pub fn submodules(&self, repository: &str, at: &str, entries: &[(&str, &str)], commit: &str) {
         let path = self.path(repository);
-        std::fs::write(path.join(".gitmodules"), format!("[submodule \"{at}\"]\n\tpath = {at}\n\turl = {url}\n"))
-            .expect("file");
+        let entry = |(name, url): &(&str, &str)| format!("[submodule \"{name}\"]\n\tpath = {at}\n\turl = {url}\n");
+        std::fs::write(path.join(".gitmodules"), entries.iter().map(entry).collect::<String>()).expect("file");
         git(&path, &["add", ".gitmodules"]);
         git(&path, &["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{at}")]);
         git(&path, &["-c", "user.name=t", "-c", "user.email=t@t.test", "commit", "--quiet", "--message=x"]);

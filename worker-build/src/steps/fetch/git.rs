@@ -250,6 +250,7 @@ impl Git {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_LITERAL_PATHSPECS", "1")
             .env("GIT_LFS_SKIP_SMUDGE", "1")
             .env("GIT_SSH_VARIANT", "ssh")
             // A constant for the shell that git gives it to; the path is read from the environment.
