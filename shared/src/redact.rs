@@ -2,8 +2,9 @@
 //! of bounded length.
 //!
 //! Invariants: no given secret of at least [`MIN_SECRET`] bytes leaves here raw, in base64 (wherever it stands in the
-//! encoded data), URL-encoded or JSON-escaped, also when it arrives in pieces; every line is valid text without control
-//! characters. Absent: forms that a command invents on purpose (reversed, encrypted): a build that is given a secret
+//! encoded data), URL-encoded or JSON-escaped, also when it arrives in pieces; nor does a run of [`PIECE`] bytes of a
+//! longer one, because `base64` and others wrap what they write; every line is valid text without control characters.
+//! Absent: shorter ends of such lines, and forms that a command invents on purpose (reversed, encrypted): a build that is given a secret
 //! can always give it away.
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// Shorter secrets are not masked: they would mask half of every log and so be told by it.
 pub const MIN_SECRET: usize = 4;
+/// So many bytes of a form of a secret are masked wherever they stand.
+pub const PIECE: usize = 16;
 /// A base64 form shorter than this would match by chance.
 const MIN_ENCODED: usize = 5;
 const MASK: &[u8] = b"[secret]";
@@ -33,6 +36,10 @@ pub struct Redactor {
 struct Needles {
     /// By first byte.
     by_first: Vec<Vec<Vec<u8>>>,
+    /// Every piece of the longer ones, sorted.
+    pieces: Vec<[u8; PIECE]>,
+    /// First bytes of pieces: most positions of a log are none.
+    begins: Vec<bool>,
 }
 
 impl Redactor {
@@ -44,7 +51,15 @@ impl Redactor {
                 bucket.push(needle);
             }
         }
-        Self { needles: Arc::new(Needles { by_first }) }
+        let mut pieces: Vec<[u8; PIECE]> =
+            by_first.iter().flatten().flat_map(|n| n.windows(PIECE)).filter_map(|w| w.try_into().ok()).collect();
+        // A mask of a piece must not join lines; those of a longer secret have needles of their own.
+        pieces.retain(|piece| !piece.contains(&b'\n'));
+        pieces.sort_unstable();
+        pieces.dedup();
+        let mut begins = vec![false; 256];
+        pieces.iter().for_each(|piece| begins[usize::from(piece[0])] = true);
+        Self { needles: Arc::new(Needles { by_first, pieces, begins }) }
     }
 
     /// Masks a whole text.
@@ -64,12 +79,22 @@ impl Needles {
 
     /// The length of the longest secret that starts here.
     fn longest_match(&self, rest: &[u8]) -> usize {
-        self.starting_like(rest).filter(|n| rest.starts_with(n)).map(<[u8]>::len).max().unwrap_or(0)
+        let whole = self.starting_like(rest).filter(|n| rest.starts_with(n)).map(<[u8]>::len).max().unwrap_or(0);
+        let piece = rest.get(..PIECE).is_some_and(|piece| self.piece_from(piece).is_some_and(|found| found == piece));
+        whole.max(if piece { PIECE } else { 0 })
+    }
+
+    /// The first piece that is not before these bytes.
+    fn piece_from(&self, bytes: &[u8]) -> Option<&[u8; PIECE]> {
+        let known = bytes.first().and_then(|b| self.begins.get(usize::from(*b)));
+        known.filter(|begins| **begins)?;
+        self.pieces.get(self.pieces.partition_point(|piece| piece.as_slice() < bytes))
     }
 
     /// Whether more bytes could make a (longer) secret of what starts here.
     fn may_grow(&self, rest: &[u8]) -> bool {
         self.starting_like(rest).any(|n| n.len() > rest.len() && n.starts_with(rest))
+            || rest.len() < PIECE && self.piece_from(rest).is_some_and(|piece| piece.starts_with(rest))
     }
 }
 
@@ -118,7 +143,8 @@ fn lower_hex(encoded: &str) -> Vec<u8> {
     bytes
 }
 
-/// As JSON writes it: plain, with everything beyond ASCII escaped, and with escaped slashes.
+/// As JSON writes it: plain, with everything beyond ASCII escaped, and with escaped slashes; each as it is and fit to
+/// stand in HTML, as Go writes it unless it is told not to.
 fn json_forms(text: &str) -> Vec<Vec<u8>> {
     let plain = serde_json::Value::from(text).to_string();
     let plain = &plain[1..plain.len() - 1];
@@ -131,7 +157,10 @@ fn json_forms(text: &str) -> Vec<Vec<u8>> {
         }
     }
     let slashes = ascii.replace('/', "\\/");
-    vec![plain.as_bytes().to_vec(), ascii.into_bytes(), slashes.into_bytes()]
+    let upper = |text: &str| text.replace('&', "\\u0026").replace('<', "\\u003C").replace('>', "\\u003E");
+    let lower = |text: &str| upper(text).replace("\\u003C", "\\u003c").replace("\\u003E", "\\u003e");
+    let forms = [plain, &ascii, &slashes].map(|text| [text.to_owned(), upper(text), lower(text)]);
+    forms.into_iter().flatten().map(String::into_bytes).collect()
 }
 
 /// The characters of the encoding that do not depend on what stands before (`offset` bytes, modulo 3) and after.
@@ -334,6 +363,20 @@ mod tests {
     }
 
     #[test]
+    fn json_that_is_fit_for_html() {
+        for form in [r"a\u0026b\u003cc\u003ed", r"a\u0026b\u003Cc\u003Ed"] {
+            assert_eq!(filter(&["a&b<c>d"], &[form.as_bytes()]), ["[secret]"]);
+        }
+    }
+
+    #[test]
+    fn a_line_that_ended_is_shown_at_once() {
+        let mut filter = LogFilter::new(Redactor::new(["0123456789abcdefghijklmnopqrstuvwxyz"]));
+        assert_eq!(filter.push(b"is at 789\n"), ["is at 789"]);
+        assert_eq!(filter.push(b"x 3456789abcdefghij\n"), ["x [secret]"]);
+    }
+
+    #[test]
     fn text_that_could_become_a_secret_is_shown_at_the_end() {
         assert_eq!(filter(&["hunter22"], &[b"hunt"]), ["hunt"]);
     }
@@ -347,6 +390,29 @@ mod tests {
         let form = String::from_utf8_lossy(&form).into_owned();
         assert!(!shown.contains(&form), "{form:?} of {secret:?} in {shown:?}");
         assert!(shown.contains("[secret]"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn wrapped_base64_of_a_long_secret(
+            secret in prop::collection::vec(any::<u8>(), 60..2000), wide in any::<bool>(), before in "[a-z]{0,8}",
+        ) {
+            let whole = [before.as_bytes(), &secret].concat();
+            let encoded = general_purpose::STANDARD.encode(&whole);
+            let lines = encoded.as_bytes().chunks(if wide { 76 } else { 64 });
+            let text: Vec<u8> = lines.flat_map(|l| [b"#5 0.1 ", l, b"\n"].concat()).collect();
+            let mut filter = LogFilter::new(Redactor::new([&secret]));
+            let mut shown = filter.push(&text);
+            shown.extend(filter.finish());
+            let form = &base64_forms(&secret, before.len() % 3)[0];
+            let pieces: std::collections::HashSet<_> = form.windows(PIECE).collect();
+            for line in shown {
+                let told = line.as_bytes().windows(PIECE).any(|run| pieces.contains(run));
+                prop_assert!(!told, "{line}");
+            }
+        }
     }
 
     proptest! {
