@@ -5,6 +5,8 @@
 #   BYOP_ALLOW_CIDRS   exceptions, looked at first
 #   BYOP_ENGINE_ALLOW  host:port places that the engine itself reaches all the same (a mirror)
 #   BYOP_DISK_BYTES    the size of the disk for images, cache and steps
+#   BYOP_STEP_PIDS     how many processes all steps together may have
+#   BYOP_TIME_S        the engine ends after this time, whatever runs in it
 #
 #   byop-builder allow HOST:PORT...   opens further places to the engine; for the push, when no
 #                                     stranger's code runs any more
@@ -143,6 +145,12 @@ plain_http_options() {
   grep -o '"http://[^"/]*' $config | sed 's,^"http://,--insecure-registry=,' || true
 }
 
+# Who made this engine may be gone for good, and then nobody else ends it.
+end_in_time() {
+  [ -n "${BYOP_TIME_S:-}" ] || return 0
+  (sleep "$BYOP_TIME_S" && kill -KILL "$dockerd") 2>/dev/null &
+}
+
 # shellcheck disable=SC2317  # called by the trap
 shut_down() {
   kill -TERM "$dockerd" 2>/dev/null || true
@@ -165,6 +173,7 @@ protect $$
 mapfile -t options < <(plain_http_options)
 dockerd "${options[@]}" >/var/log/dockerd.log 2>&1 &
 dockerd=$!
+end_in_time
 trap shut_down TERM INT
 for _ in $(seq 300); do
   if docker version >/dev/null 2>&1; then

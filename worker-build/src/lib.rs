@@ -11,5 +11,5 @@ mod log;
 mod run;
 mod steps;
 
-pub use leftovers::remove_leftovers;
+pub use leftovers::{keep_tidy, remove_leftovers};
 pub use run::Builder;

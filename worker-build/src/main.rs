@@ -14,7 +14,11 @@ use shared::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use worker_build::{Builder, config::BuildConfig, remove_leftovers};
+use worker_build::{
+    Builder,
+    config::{BuildConfig, url_host},
+    keep_tidy, prepare_work_dir,
+};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -28,11 +32,12 @@ async fn main() -> anyhow::Result<()> {
         worker: WorkerConfig { concurrency: config.concurrency, ..WorkerConfig::from_env(JobKind::Build)? },
         max_log_bytes: config.log_bytes,
     };
-    let builder = Builder::new(config);
-    remove_leftovers(&builder, &source).await;
+    let builder = Arc::new(Builder::new(config));
     let shutdown = shutdown_on_signal()?;
-    source.run(Arc::new(builder), shutdown).await.context("working")?;
-    Ok(())
+    tokio::select! {
+        worked = source.run(builder.clone(), shutdown) => worked.context("working"),
+        () = keep_tidy(&builder, &source) => Ok(()),
+    }
 }
 
 fn shutdown_on_signal() -> anyhow::Result<CancellationToken> {

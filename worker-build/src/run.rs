@@ -1,10 +1,11 @@
 //! The story of a build.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use shared::{
+    domain::BuildId,
     redact::Redactor,
     worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage, StopReason},
 };
@@ -51,11 +52,12 @@ impl Builder {
         push::push(&builder, order, image, report.as_ref(), &mut log).await
     }
 
-    /// Removes the containers of this attempt. What cannot be removed now is a leftover for the next worker's start.
-    async fn clean_up(&self, order: &BuildOrder) {
-        let Ok(connection) = engine::connect(&self.config.engine).await else { return };
-        if let Err(e) = BuildEngine::remove_attempt(&connection.engine, order.build, order.attempt).await {
-            warn!(error = %e, build.id = %order.build, "a build's container cannot be removed yet");
+    /// Removes the containers of these attempts. What cannot be removed now is a leftover, and those are looked for again
+    /// and again.
+    async fn clean_up(&self, build: BuildId, attempts: RangeInclusive<i64>) {
+        let Ok(connection) = engine::connect(&self.config).await else { return };
+        if let Err(e) = BuildEngine::remove_attempts(&connection.engine, build, attempts).await {
+            warn!(error = %e, build.id = %build, "a build's container cannot be removed yet");
         }
     }
 }
@@ -76,7 +78,7 @@ impl BuildHandler for Builder {
                 ))
             }),
         };
-        self.clean_up(&order).await;
+        self.clean_up(order.build, order.attempt..=order.attempt).await;
         match &result {
             Ok(image) => info!(build.id = %order.build, digest = image.digest, "build {} succeeded", order.build),
             Err(e) => info!(build.id = %order.build, "build {} has no image: {}", order.build, code(e)),
@@ -85,8 +87,9 @@ impl BuildHandler for Builder {
     }
 }
 
-fn stopped(why: StopReason) -> BuildFailure {
-    BuildFailure::Stopped(why)
+    async fn abandoned(&self, build: BuildId, attempt: i64) {
+        self.clean_up(build, 0..=attempt).await;
+    }
 }
 
 fn code(failure: &BuildFailure) -> String {

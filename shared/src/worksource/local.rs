@@ -104,7 +104,9 @@ impl Handler for LocalHandler {
             registry_grants::revoke(&mut tx, job.client, &subject(id)).await?;
             tx.commit().await
         };
-        done.await.map_err(|e: DbError| JobError::transient(e))
+        done.await.map_err(|e: DbError| JobError::transient(e))?;
+        self.handler.abandoned(id, job.attempt).await;
+        Ok(())
     }
 }
 

@@ -204,6 +204,10 @@ pub trait BuildReport: Send + Sync {
 #[async_trait]
 pub trait BuildHandler: Send + Sync + 'static {
     async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure>;
+
+    /// Ends what attempts up to this one left running: their worker is gone, and no other attempt follows. What cannot
+    /// be ended now is found again by [`WorkSource::is_running`].
+    async fn abandoned(&self, build: BuildId, attempt: i64);
 }
 
 /// A source of builds.

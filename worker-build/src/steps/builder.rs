@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     time::{Duration, SystemTime},
 };
 
@@ -41,20 +42,10 @@ const LABEL_UNTIL: &str = "byop.until";
 /// Clocks differ, and a container may be made a while before its build's time begins to count.
 const UNTIL_MARGIN: Duration = Duration::from_secs(3600);
 
-/// What nothing in a build reaches, neither its steps nor an `ADD` of a URL: this machine and its neighbours, metadata services, carrier networks, multicast.
-const DENIED: &[&str] = &[
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-];
+/// Processes and threads of the engine itself, beside those of the steps.
+const ENGINE_PIDS: u32 = 512;
+/// So long after its build's time an engine ends by itself, for the case that nobody is left who would end it.
+const OWN_END: Duration = Duration::from_secs(120);
 
 /// A build's container, as the outer engine lists it.
 pub struct Listed {
@@ -101,10 +92,14 @@ impl BuildEngine {
         Ok(found.into_iter().filter_map(|c| read(c.id, &c.labels)).collect())
     }
 
-    /// Kills and removes the container of one attempt. Its cache stays.
-    pub async fn remove_attempt(engine: &Engine, build: BuildId, attempt: i64) -> Result<(), DockerError> {
+    /// Kills and removes the containers of some attempts. Their caches stay.
+    pub async fn remove_attempts(
+        engine: &Engine,
+        build: BuildId,
+        attempts: RangeInclusive<i64>,
+    ) -> Result<(), DockerError> {
         for listed in Self::all(engine).await? {
-            if listed.build == build && listed.attempt == attempt {
+            if listed.build == build && attempts.contains(&listed.attempt) {
                 engine.remove_container(&listed.id).await?;
             }
         }
@@ -214,6 +209,8 @@ fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec 
         ("BYOP_ALLOW_CIDRS", allowed.join(" ")),
         ("BYOP_ENGINE_ALLOW", config.registry.pull_places().join(" ")),
         ("BYOP_DISK_BYTES", config.limits.disk_bytes.to_string()),
+        ("BYOP_STEP_PIDS", config.limits.pids.to_string()),
+        ("BYOP_TIME_S", (config.limits.time + OWN_END).as_secs().to_string()),
     ];
     ContainerSpec {
         name: format!("byop-build-{}-{slot}", order.client.0.as_simple()),

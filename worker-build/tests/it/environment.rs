@@ -49,7 +49,7 @@ pub async fn environment(test: &str) -> Option<Environment> {
     let mirror = settings["BYOP_IMAGE_MIRROR"].clone();
     let config = BuildConfig {
         engine: EngineAccess { url: url.clone(), certs: None, ssh_key: None, ssh_host_key: None },
-        image: "byop/builder:1".into(),
+        image: shared::config::optional("BYOP_BUILD_IMAGE").unwrap_or_else(|| "byop/builder:1".into()),
         limits: BuildLimits {
             memory_bytes: 1 << 30,
             milli_cpus: 2000,

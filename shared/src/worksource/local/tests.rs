@@ -36,6 +36,8 @@ impl BuildHandler for Scripted {
         assert!(!report.push_credentials().await?.user.is_empty());
         self.0.lock().expect("lock").remove(0)
     }
+
+    async fn abandoned(&self, _: BuildId, _: i64) {}
 }
 
 fn image(digest: &str) -> BuildOutcome {
