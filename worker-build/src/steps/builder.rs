@@ -15,7 +15,7 @@ use std::{
 use shared::{
     docker::{Archive, ContainerSpec, DockerError, Engine, Exec, Limits, Mount, Network, Output, Running},
     domain::{BuildId, ClientId},
-    worksource::{BuildFailure, BuildOrder, FailureCode},
+    worksource::{BuildFailure, BuildOrder, FailureCode, StopReason},
 };
 use tokio::time::{Instant, sleep};
 
@@ -64,12 +64,16 @@ pub struct BuildEngine {
 }
 
 impl BuildEngine {
-    /// Removes what earlier attempts of the build left, then starts an engine and waits for it.
+    /// Removes what earlier attempts of the build left, then starts an engine and waits for it. If a later attempt has
+    /// one, this attempt is over.
     pub async fn start(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<Self, BuildFailure> {
-        for earlier in Self::all(engine).await.map_err(unavailable)? {
-            if earlier.build == order.build {
-                engine.remove_container(&earlier.id).await.map_err(unavailable)?;
-            }
+        let all = Self::all(engine).await.map_err(unavailable)?;
+        let others: Vec<Listed> = all.into_iter().filter(|l| l.build == order.build).collect();
+        if others.iter().any(|l| l.attempt > order.attempt) {
+            return Err(BuildFailure::Stopped(StopReason::LeaseLost));
+        }
+        for earlier in others {
+            engine.remove_container(&earlier.id).await.map_err(unavailable)?;
         }
         let id = create(engine, config, order).await?;
         let files = files(&config.registry).await?;
