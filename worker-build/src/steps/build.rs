@@ -10,7 +10,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use shared::{
     docker::{Archive, DockerError, Exec, Piece, Running},
-    worksource::{BuildFailure, BuildOrder, FailureCode},
+    generate::VARIABLES_ARGUMENT,
+    worksource::{BuildFailure, BuildOrder, BuildVariable, FailureCode},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::{Instant, interval_at, timeout};
@@ -96,14 +97,19 @@ fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<
     argv.extend(labels.map(|(name, value)| format!("--label=org.opencontainers.image.{name}={value}")));
     for variable in &order.variables {
         argv.push(format!("--secret=id={0},src={SECRETS}/secrets/{0}", variable.name));
-        // A repository's own Dockerfile may declare an ARG for what is no secret.
-        if made.own && !variable.secret {
+        if made.own && is_argument(variable) {
             argv.push(format!("--build-arg={}={}", variable.name, variable.value.expose_secret()));
         }
     }
     argv.push("--".to_owned());
     argv.push(if made.context.is_empty() { SOURCE.to_owned() } else { format!("{SOURCE}/{}", made.context) });
     argv
+}
+
+/// A repository's own Dockerfile may declare an ARG for what is no secret. BuildKit takes some names for its own
+/// settings, among them the one of a frontend to run in place of the engine's.
+fn is_argument(variable: &BuildVariable) -> bool {
+    !variable.secret && !variable.name.to_ascii_uppercase().starts_with("BUILDKIT_")
 }
 
 /// Packs the tree into a file beside it, and unpacks that in the container.
@@ -239,6 +245,14 @@ fn field(text: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_an_argument() {
+        let variable = |name: &str, secret| BuildVariable { name: name.into(), value: "v".to_owned().into(), secret };
+        assert!(is_argument(&variable("MODE", false)));
+        assert!(!is_argument(&variable("TOKEN", true)));
+        assert!(!is_argument(&variable("BUILDKIT_SYNTAX", false)));
+    }
 
     #[test]
     fn fields_of_memory_events() {
