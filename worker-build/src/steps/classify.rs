@@ -32,6 +32,24 @@ const BAD_DOCKERFILE: &[&str] = &[
 /// The registry of base images does not answer or does not have the image.
 const NO_BASE: &[&str] = &["failed to resolve source metadata", "pull access denied", "failed to do request: head"];
 
+/// With them: it may answer later.
+const BASE_LATER: &[&str] = &[
+    "429 too many requests",
+    "toomanyrequests",
+    "500 internal server error",
+    "502 bad gateway",
+    "503 service unavailable",
+    "504 gateway time",
+    "timeout",
+    "deadline exceeded",
+    "no such host",
+    "server misbehaving",
+    "temporary failure",
+    "connection refused",
+    "connection reset",
+    "unexpected eof",
+];
+
 /// The failure in words for the client.
 pub fn classify(evidence: &Evidence, last: &[String]) -> BuildFailure {
     let lower: Vec<String> = last.iter().map(|l| l.to_ascii_lowercase()).collect();
@@ -50,6 +68,14 @@ pub fn classify(evidence: &Evidence, last: &[String]) -> BuildFailure {
         return crate::engine::unavailable("a build's engine ended while it built");
     }
     let error = error_line(last);
+    let later = |line: &String| [NO_BASE, BASE_LATER].iter().all(|signs| signs.iter().any(|s| line.contains(s)));
+    if lower.iter().any(later) {
+        let message = format!(
+            "A base image could not be fetched: {error}. Its registry does not answer now; the build is tried again. If \
+             it stays so, check the FROM lines of the Dockerfile."
+        );
+        return BuildFailure::transient(FailureCode::RegistryUnavailable, message);
+    }
     if says(NO_BASE) {
         let message = format!("A base image could not be fetched: {error}. Check the FROM lines of the Dockerfile.");
         return BuildFailure::permanent(FailureCode::BuildFailed, message);
@@ -154,6 +180,17 @@ mod tests {
                 "ERROR: failed to solve: nope: failed to resolve source metadata for docker.io/library/nope",
                 FailureCode::BuildFailed,
             ),
+            (
+                "ERROR: failed to solve: debian:12: failed to resolve source metadata for docker.io/library/debian:12: \
+                 unexpected status from HEAD request to https://registry-1.docker.io/v2/: 429 Too Many Requests",
+                FailureCode::RegistryUnavailable,
+            ),
+            (
+                "ERROR: failed to solve: debian:12: failed to resolve source metadata for docker.io/library/debian:12: \
+                 failed to do request: Head \"https://r/v2/\": dial tcp: lookup r: i/o timeout",
+                FailureCode::RegistryUnavailable,
+            ),
+            ("#7 2.0 curl: (7) connection refused", FailureCode::BuildFailed),
             ("ERROR: failed to solve: failed to compute cache key: \"/missing\": not found", FailureCode::BuildFailed),
         ] {
             assert_eq!(outcome(PLAIN, &[line]).0, code, "{line}");
