@@ -45,6 +45,25 @@ async fn a_deploy_key_reads_its_repository_from_the_known_host_only() {
     env.finish().await;
 }
 
+/// As on the second attempt of a build, or for a commit that was asked for by its id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forge_that_points_to_the_git_name_is_followed_for_branches_commits_and_submodules() {
+    let test = "a_forge_that_points_to_the_git_name_is_followed_for_branches_commits_and_submodules";
+    let Some(mut env) = environment(test).await else { return };
+    let inner = env.forge.commit("moved-inner", &[("file", "x")]);
+    env.forge.commit("moved", &[("Dockerfile", &dockerfile("COPY inner/file /file"))]);
+    let sha = env.forge.submodule("moved", "inner", &env.forge.url("moved-inner"), &inner);
+    let client = env.client();
+    for (git_ref, commit_sha) in [("main", None), ("main", Some(sha.clone())), (sha.as_str(), None)] {
+        let mut order = env.order(client, "moved");
+        (order.git_ref, order.commit_sha, order.submodules) = (git_ref.into(), commit_sha, true);
+        let (result, report) = env.build(&order).await;
+        assert!(result.is_ok(), "{result:?}\n{}", report.log());
+        assert_eq!(report.commit.lock().expect("lock").as_deref(), Some(sha.as_str()));
+    }
+    env.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn submodules_come_when_they_are_asked_for() {
     let Some(mut env) = environment("submodules_come_when_they_are_asked_for").await else { return };

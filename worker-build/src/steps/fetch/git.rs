@@ -175,15 +175,18 @@ impl Git {
     /// What the remote lists for these ref names; no match is an empty list.
     pub async fn ask_remote(&mut self, refs: &[&str], limit: Duration) -> Result<String, BuildFailure> {
         let wanted = refs.first().copied().unwrap_or_default();
-        match self.ls_remote(refs, limit).await {
-            // Some forges answer only under the name that ends in `.git`, and point there.
-            Err(e) if problems::is_redirect(&e) && !self.url.ends_with(".git") => {
-                self.url = format!("{}.git", self.url.trim_end_matches('/'));
-                self.ls_remote(refs, limit).await
-            }
+        let listed = match self.ls_remote(refs, limit).await {
+            Err(e) if self.follow(&e) => self.ls_remote(refs, limit).await,
             other => other,
-        }
-        .map_err(|e| problems::explain(&e, wanted))
+        };
+        listed.map_err(|e| problems::explain(&e, wanted))
+    }
+
+    /// Some forges answer only under the name that ends in `.git`, and point there; it is the name from then on.
+    fn follow(&mut self, e: &GitError) -> bool {
+        let Some(url) = problems::redirected(e, &self.url) else { return false };
+        self.url = url;
+        true
     }
 
     async fn ls_remote(&self, refs: &[&str], limit: Duration) -> Result<String, GitError> {
@@ -193,7 +196,14 @@ impl Git {
     }
 
     /// Fetches `spec` from the order's URL.
-    pub async fn fetch(&self, options: &[&str], spec: &str, limit: Duration) -> Result<(), GitError> {
+    pub async fn fetch(&mut self, options: &[&str], spec: &str, limit: Duration) -> Result<(), GitError> {
+        match self.fetch_once(options, spec, limit).await {
+            Err(e) if self.follow(&e) => self.fetch_once(options, spec, limit).await,
+            other => other,
+        }
+    }
+
+    async fn fetch_once(&self, options: &[&str], spec: &str, limit: Duration) -> Result<(), GitError> {
         let mut argv = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
         argv.extend(options);
         argv.extend(["--", &self.url, spec]);

@@ -46,7 +46,7 @@ pub async fn fetch(
         Some(sha) => sha.clone(),
         None => find_commit(&mut git, &order.git_ref).await?,
     };
-    fetch_commit(&git, &commit, &order.git_ref).await?;
+    fetch_commit(&mut git, &commit, &order.git_ref).await?;
     git.run(&["checkout", "--quiet", "--detach", "--force", &commit, "--"], CHECKOUT).await?;
     log.say(format!("Commit {commit}")).await;
     if order.submodules {
@@ -88,7 +88,7 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// Fetches one commit without its history; where the server gives no single commits, the whole ref.
-async fn fetch_commit(git: &Git, commit: &str, wanted: &str) -> Result<(), BuildFailure> {
+async fn fetch_commit(git: &mut Git, commit: &str, wanted: &str) -> Result<(), BuildFailure> {
     match git.fetch(&["--depth=1"], commit, FETCH).await {
         Err(e) if problems::is_refused_commit(&e) => {}
         Err(e) => return Err(problems::explain(&e, wanted)),

@@ -120,17 +120,26 @@ fn absolute(parent: &str, url: &str) -> Result<String, BuildFailure> {
 
 async fn update(git: &Git, at: &Path, module: &Module) -> Result<(), BuildFailure> {
     let (at, path) = (at.to_string_lossy(), module.path.to_string_lossy());
-    // Said to git in so many words, since there is no remote here that a relative URL could be relative to.
-    let key = format!("submodule.{}.url", module.name);
-    git.run(&["-C", &at, "config", &key, &module.url], READ).await?;
     let shallow = ["-C", &at, "submodule", "update", "--init", "--quiet", "--depth=1", "--", &path];
     let whole = ["-C", &at, "submodule", "update", "--init", "--quiet", "--", &path];
-    match git.output(&shallow, UPDATE).await {
+    name_url(git, &at, module, &module.url).await?;
+    let mut updated = git.output(&shallow, UPDATE).await;
+    if let Some(url) = updated.as_ref().err().and_then(|e| super::problems::redirected(e, &module.url)) {
+        name_url(git, &at, module, &url).await?;
+        updated = git.output(&shallow, UPDATE).await;
+    }
+    match updated {
         Ok(_) => Ok(()),
         // A server that gives no single commits gives all of them.
         Err(e) if super::problems::is_refused_commit(&e) => git.run(&whole, UPDATE).await.map(|_| ()),
         Err(e) => Err(super::problems::explain(&e, "")),
     }
+}
+
+/// Said to git in so many words, since there is no remote here that a relative URL could be relative to.
+async fn name_url(git: &Git, at: &str, module: &Module, url: &str) -> Result<(), BuildFailure> {
+    let key = format!("submodule.{}.url", module.name);
+    git.run(&["-C", at, "config", &key, url], READ).await.map(|_| ())
 }
 
 fn refused(message: String) -> BuildFailure {
