@@ -6,7 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -182,7 +183,8 @@ impl LocalHandler {
             health_path: s.health_path.as_ref().map(ToString::to_string),
             deploy_key: self.deploy_key(&app).await?,
             host_keys: self.host_keys(&app).await?,
-            variables: self.variables(&app).await?,
+            variables_fingerprint: fingerprint(&self.key, &app, &variables),
+            variables,
             repository: app.repository(),
             requested_at: build.requested_at,
         })
@@ -218,6 +220,10 @@ impl LocalHandler {
             })
             .collect()
     }
+}
+
+fn fingerprint(key: &MasterKey, app: &App, variables: &[BuildVariable]) -> String {
+    key.fingerprint(app.client, variables.iter().flat_map(|v| [v.name.as_str(), v.value.expose_secret()]))
 }
 
 /// A job that runs again after its build came to an end (its worker died between the two) takes over that end.

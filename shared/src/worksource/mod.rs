@@ -45,6 +45,8 @@ pub struct BuildOrder {
     pub deploy_key: Option<SecretString>,
     pub host_keys: Vec<HostKey>,
     pub variables: Vec<BuildVariable>,
+    /// Differs when a name or value of the variables does, and tells nothing of them.
+    pub variables_fingerprint: String,
     /// The app's repository in the registry, without the registry's host.
     pub repository: String,
     /// Unix milliseconds.

@@ -101,6 +101,9 @@ fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<
             argv.push(format!("--build-arg={}={}", variable.name, variable.value.expose_secret()));
         }
     }
+    if !made.own && !order.variables.is_empty() {
+        argv.push(format!("--build-arg={VARIABLES_ARGUMENT}={}", order.variables_fingerprint));
+    }
     argv.push("--".to_owned());
     argv.push(if made.context.is_empty() { SOURCE.to_owned() } else { format!("{SOURCE}/{}", made.context) });
     argv

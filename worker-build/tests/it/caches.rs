@@ -1,11 +1,34 @@
 //! What later builds keep of earlier ones, and what they must not.
 
-use shared::worksource::BuildOutcome;
+use shared::{
+    domain::BuildId,
+    worksource::{BuildOrder, BuildOutcome, BuildVariable},
+};
 
 use crate::{
     environment::{Environment, environment},
     images::docker,
 };
+
+/// A build step writes a variable into the tree, and the server says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_variable_reaches_the_image_of_the_same_commit() {
+    let Some(mut env) = environment("a_changed_variable_reaches_the_image_of_the_same_commit").await else { return };
+    let package = r#"{"scripts": {"build": "printf %s \"$GREETING\" > said", "start": "node server.js"}}"#;
+    let server = "console.log(require('fs').readFileSync('said', 'utf8')); // http.createServer().listen()";
+    env.forge.commit("app", &[("package.json", package), ("server.js", server)]);
+    let client = env.client();
+    let order = env.order(client, "app");
+    for (value, fingerprint) in [("hello", "1"), ("goodbye", "2"), ("hello", "1")] {
+        let variables = vec![BuildVariable { name: "GREETING".into(), value: value.to_owned().into(), secret: false }];
+        let order =
+            BuildOrder { build: BuildId::new(), variables, variables_fingerprint: fingerprint.into(), ..order.clone() };
+        let (result, report) = env.build(&order).await;
+        let image = result.unwrap_or_else(|e| panic!("{e}\n{}", report.log()));
+        assert_eq!(said(&env, &image), value, "{}", report.log());
+    }
+    env.finish().await;
+}
 
 const MANIFEST: &str = "[package]\nname = \"shop\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
 

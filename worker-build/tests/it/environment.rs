@@ -113,6 +113,7 @@ impl Environment {
             deploy_key: None,
             host_keys: Vec::new(),
             variables: Vec::new(),
+            variables_fingerprint: String::new(),
             repository: format!("test/{}", app.0.as_simple()),
             requested_at: 0,
         }
