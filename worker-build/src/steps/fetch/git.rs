@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, interval, sleep_until},
 };
 
-use super::{address, host_keys, problems};
+use super::{address, host_keys, problems, size};
 use crate::{
     config::BuildConfig,
     steps::work_dir::{WorkDir, unusable},
@@ -35,6 +35,11 @@ use crate::{
 const KEEP: u64 = 1 << 20;
 /// How often the size of what was fetched is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// What a run of git may use of this machine; what it unpacks is a stranger's. (The kernel counts processes for the user,
+/// so that number is a bound on forks without end and no more.)
+const MEMORY: u64 = 2 << 30;
+const PROCESSES: u64 = 1024;
 
 /// Nothing of the machine's or the repository's own configuration makes git run something or talk to other places.
 const CONFIG: &[&str] = &[
@@ -54,6 +59,11 @@ const CONFIG: &[&str] = &[
     "fetch.recurseSubmodules=false",
     "http.followRedirects=false",
     "gc.auto=0",
+    // Memory stays far below the limit: large files are copied and not held, and one thread unpacks.
+    "core.bigFileThreshold=1m",
+    "core.packedGitWindowSize=16m",
+    "core.packedGitLimit=256m",
+    "pack.threads=1",
     "maintenance.auto=false",
     "init.defaultBranch=main",
     "advice.detachedHead=false",
@@ -238,6 +248,7 @@ impl Git {
             Some(0) => Ok(String::from_utf8_lossy(&out).into_owned()),
             // What `timeout` answers when it had to kill.
             Some(124 | 137) => Err(GitError::TooLate(limit)),
+            _ if problems::is_past_a_limit(&words) => Err(GitError::TooBig),
             _ => Err(GitError::Failed { words }),
         }
     }
@@ -245,7 +256,9 @@ impl Git {
     fn command(&self, argv: &[&str], limit: Duration) -> Command {
         let mut command = Command::new("timeout");
         // Its limit is behind ours: it is there for the case that we are gone.
-        command.arg("--signal=KILL").arg((limit.as_secs() + 5).to_string()).arg("git");
+        command.arg("--signal=KILL").arg((limit.as_secs() + 5).to_string()).arg("prlimit");
+        command.arg(format!("--as={MEMORY}")).arg(format!("--nproc={PROCESSES}"));
+        command.arg(format!("--fsize={}", self.max_bytes)).arg(format!("--cpu={}", limit.as_secs())).arg("git");
         for setting in &self.config {
             command.arg("-c").arg(setting);
         }
@@ -274,11 +287,20 @@ impl Git {
         let mut look = interval(LOOK);
         loop {
             look.tick().await;
-            let (root, max) = (self.source.clone(), self.max_bytes);
-            if let Ok(true) = tokio::task::spawn_blocking(move || is_bigger(&root, max)).await {
+            if self.is_too_big().await {
                 return;
             }
         }
+    }
+
+    /// The last look: what came between two others counts too.
+    pub async fn judge_size(&self) -> Result<(), BuildFailure> {
+        if self.is_too_big().await { Err(problems::explain(&GitError::TooBig, "")) } else { Ok(()) }
+    }
+
+    async fn is_too_big(&self) -> bool {
+        let (root, max) = (self.source.clone(), self.max_bytes);
+        tokio::task::spawn_blocking(move || size::is_bigger(&root, max, size::MAX_ENTRIES)).await.unwrap_or(true)
     }
 }
 
@@ -340,26 +362,6 @@ async fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).await?;
     file.write_all(content).await?;
     file.flush().await
-}
-
-/// Whether the files below a directory have more bytes than this; stops counting when they have.
-fn is_bigger(root: &Path, max: u64) -> bool {
-    let (mut waiting, mut sum) = (vec![root.to_owned()], 0);
-    while let Some(directory) = waiting.pop() {
-        // What disappears while we look is a temporary file.
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_dir() {
-                waiting.push(entry.path());
-            } else {
-                sum += meta.len();
-            }
-            if sum > max {
-                return true;
-            }
-        }
-    }
-    false
 }
 
 /// A failure of the machine, or one that has nothing to do with the remote.

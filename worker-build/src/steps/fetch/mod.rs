@@ -8,6 +8,7 @@ mod address;
 mod git;
 mod host_keys;
 mod problems;
+mod size;
 mod submodules;
 
 use std::{path::PathBuf, time::Duration};
@@ -53,6 +54,7 @@ pub async fn fetch(
         submodules::fetch(&mut git, config, &url, log).await?;
     }
     git.forget_keys();
+    git.judge_size().await?;
     strip_git(dir).await?;
     Ok(Source { path: dir.source(), commit })
 }

@@ -51,7 +51,7 @@ pub fn is_past_a_limit(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     ["out of memory", "cannot allocate memory", "file too large", "signal 25", "signal 24"]
         .iter()
-        .any(|words| says(e, words))
+        .any(|s| words.contains(s))
 }
 
 fn says(e: &GitError, words: &str) -> bool {
@@ -64,7 +64,7 @@ pub fn explain(e: &GitError, wanted: &str) -> BuildFailure {
         GitError::Failed { words } => meaning(words, wanted),
         GitError::TooBig => BuildFailure::permanent(
             FailureCode::SourceTooBig,
-            "The repository's files are larger than a build may have. Remove large files from the repository.",
+            "The repository's files are larger or more than a build may have. Remove large files from the repository.",
         ),
         GitError::TooLate(limit) => BuildFailure::transient(
             FailureCode::GitUnreachable,
