@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     config::{BuildConfig, Registry},
     engine::unavailable,
-    steps::work_dir::unusable,
+    steps::{caches, denied, work_dir::unusable},
 };
 
 /// Caches that one client can have; more builds of one client at a time wait.
@@ -175,8 +175,9 @@ impl BuildEngine {
 
 /// The first of the client's caches that no container holds.
 async fn create(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<String, BuildFailure> {
+    let denied = denied::networks(config).await;
     for slot in 0..SLOTS {
-        let spec = spec(config, order, slot);
+        let spec = spec(config, order, slot, &denied);
         // Made here and not with the container, so that its label tells whose it is.
         let labels = HashMap::from([(LABEL_CLIENT.to_owned(), order.client.to_string())]);
         engine.create_volume(&cache_name(order.client, slot), labels).await.map_err(unavailable)?;
@@ -208,8 +209,13 @@ fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec 
         (LABEL_CLIENT, order.client.to_string()),
         (LABEL_UNTIL, unix_seconds(config.limits.time + UNTIL_MARGIN).to_string()),
     ];
+    labels.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize, denied: &[String]) -> ContainerSpec {
+    let allowed: Vec<String> = config.allow_cidrs.iter().map(ToString::to_string).collect();
     let env = [
-        ("BYOP_DENY_CIDRS", DENIED.join(" ")),
+        ("BYOP_DENY_CIDRS", denied.join(" ")),
         ("BYOP_ALLOW_CIDRS", allowed.join(" ")),
         ("BYOP_ENGINE_ALLOW", config.registry.pull_places().join(" ")),
         ("BYOP_DISK_BYTES", config.limits.disk_bytes.to_string()),

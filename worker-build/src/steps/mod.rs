@@ -3,6 +3,7 @@
 pub mod build;
 pub mod builder;
 pub mod classify;
+mod denied;
 pub mod fetch;
 pub mod generate;
 mod pack;

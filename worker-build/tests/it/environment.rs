@@ -69,6 +69,8 @@ pub async fn environment(test: &str) -> Option<Environment> {
         log_bytes: 1 << 20,
         work_dir: work.path().to_owned(),
         allow_cidrs: Vec::new(),
+        deny_cidrs: Vec::new(),
+        deny_hosts: Vec::new(),
         dev_mode: true,
     };
     let engine = Engine::connect(&url, None).await.expect("the environment's engine");

@@ -144,8 +144,12 @@ impl Git {
         match url.scheme() {
             GitScheme::Ssh => self.allow_ssh(url, ip).await?,
             GitScheme::Https | GitScheme::Http => {
+                // An address needs no look-up, so there is none to pin.
+                let literal = url.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
                 let ip = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
-                self.config.push(format!("http.curloptResolve={}:{}:{ip}", url.host(), url.port()));
+                if !literal {
+                    self.config.push(format!("http.curloptResolve={}:{}:{ip}", url.host(), url.port()));
+                }
             }
         }
         self.hosts.insert(at, ip);

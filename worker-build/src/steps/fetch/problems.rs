@@ -68,7 +68,7 @@ pub fn explain(e: &GitError, wanted: &str) -> BuildFailure {
         ),
         GitError::TooLate(limit) => BuildFailure::transient(
             FailureCode::GitUnreachable,
-            format!("The Git host did not finish within {} seconds. Try again later.", limit.as_secs()),
+            format!("Fetching the source did not finish within {} seconds. Try again later.", limit.as_secs()),
         ),
         GitError::Machine(e) => machine(e),
     }
