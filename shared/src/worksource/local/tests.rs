@@ -6,7 +6,13 @@ use super::*;
 use crate::{
     domain::{AppId, ClientId},
     queue::{JobKind, NewJob, enqueue},
-    store::{builds::NewBuild, scratch::Scratch, sql, status_events},
+    store::{
+        builds::NewBuild,
+        log_segments::{self, Appended, LogTarget},
+        scratch::Scratch,
+        sql, status_events,
+    },
+    worksource::{BuildReport, Stage},
 };
 
 crate::on_both_databases! {
@@ -87,7 +93,7 @@ impl Scene {
                     stop.cancel();
                     return build;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(20)).await;
             }
         };
         let worked = source.run(Arc::new(Scripted(Mutex::new(results))), stop.clone());
