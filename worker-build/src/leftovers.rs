@@ -44,7 +44,7 @@ pub async fn remove_leftovers(builder: &Builder, source: &dyn WorkSource) {
 }
 
 async fn remove_containers(builder: &Builder, source: &dyn WorkSource) -> anyhow::Result<()> {
-    let connection = engine::connect(&builder.config.engine).await?;
+    let connection = engine::connect(&builder.config).await?;
     for Listed { id, build, attempt, expired } in BuildEngine::all(&connection.engine).await? {
         if expired || !source.is_running(build, attempt).await? {
             info!(build.id = %build, attempt, "removing the container of a build that runs no more");
@@ -56,10 +56,13 @@ async fn remove_containers(builder: &Builder, source: &dyn WorkSource) -> anyhow
 
 async fn remove_directories(builder: &Builder, source: &dyn WorkSource) {
     for (path, build, attempt) in work_dir::all(&builder.config.work_dir) {
-        if let Ok(false) = source.is_running(build, attempt).await
+        // A build that the source does not know is another installation's, or was deleted; its time ends too.
+        let over = matches!(source.is_running(build, attempt).await, Ok(false));
+        if (over || work_dir::is_older(&path, builder.config.limits.time + LONG_AFTER))
             && let Err(e) = std::fs::remove_dir_all(&path)
         {
             warn!(error = %e, build.id = %build, "a directory of an earlier build cannot be removed");
         }
     }
+    ForwardedSocket::remove_dead(&builder.config.work_dir);
 }

@@ -13,3 +13,4 @@ mod steps;
 
 pub use leftovers::{keep_tidy, remove_leftovers};
 pub use run::Builder;
+pub use steps::work_dir::prepare as prepare_work_dir;

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use shared::{
     domain::BuildId,
     redact::Redactor,
-    worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage, StopReason},
+    worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage},
 };
 use tracing::{info, warn};
 
@@ -33,6 +33,16 @@ impl Builder {
         self.config.work_dir.join(format!("{}-{}", order.build.0.as_simple(), order.attempt))
     }
 
+    /// Says so when the machine that builds cannot: each build would only tell its client that it is not available.
+    pub async fn look_at_engine(&self) {
+        let Ok(connection) = engine::connect(&self.config).await else { return };
+        match connection.engine.has_image(&self.config.image).await {
+            Ok(true) => {}
+            Ok(false) => error!(image = self.config.image, "the build engine does not have the image BYOP_BUILD_IMAGE"),
+            Err(e) => warn!(error = %e, "the build engine does not answer"),
+        }
+    }
+
     async fn steps(&self, order: &BuildOrder, report: &Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
         let mut log = BuildLog::new(report.clone(), redactor(order));
         report.stage(Stage::Fetching).await?;
@@ -44,7 +54,7 @@ impl Builder {
         report.plan(recipe.plan.clone()).await?;
 
         report.stage(Stage::Building).await?;
-        let connection = engine::connect(&self.config.engine).await?;
+        let connection = engine::connect(&self.config).await?;
         let builder = BuildEngine::start(&connection.engine, &self.config, order).await?;
         let image = build::build(&builder, &self.config, order, (&source, &recipe), &mut log).await?;
 
@@ -69,7 +79,7 @@ impl BuildHandler for Builder {
         let limit = self.config.limits.time;
         let result = tokio::select! {
             biased;
-            why = report.stopped() => Err(stopped(why)),
+            why = report.stopped() => Err(BuildFailure::Stopped(why)),
             done = tokio::time::timeout(limit, self.steps(&order, &report)) => done.unwrap_or_else(|_| {
                 Err(BuildFailure::permanent(
                     FailureCode::Timeout,

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use worker_build::{
     Builder,
     config::{BuildConfig, BuildLimits, EngineAccess, Registry},
+    prepare_work_dir,
 };
 
 use crate::{forge::Forge, report::Report};
@@ -46,6 +47,8 @@ pub async fn environment(test: &str) -> Option<Environment> {
     let settings = read(&file);
     let url: EngineUrl = settings["BYOP_BUILD_ENGINE"].parse().expect("engine address");
     let work = TempDir::new().expect("work directory");
+    let work_dir = work.path().join("builds");
+    prepare_work_dir(&work_dir).expect("work directory");
     let mirror = settings["BYOP_IMAGE_MIRROR"].clone();
     let config = BuildConfig {
         engine: EngineAccess { url: url.clone(), certs: None, ssh_key: None, ssh_host_key: None },
@@ -67,7 +70,7 @@ pub async fn environment(test: &str) -> Option<Environment> {
         },
         concurrency: 1,
         log_bytes: 1 << 20,
-        work_dir: work.path().to_owned(),
+        work_dir,
         allow_cidrs: Vec::new(),
         deny_cidrs: Vec::new(),
         deny_hosts: Vec::new(),

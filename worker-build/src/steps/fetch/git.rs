@@ -28,7 +28,7 @@ use tokio::{
 use super::{address, host_keys, problems, size};
 use crate::{
     config::BuildConfig,
-    steps::work_dir::{WorkDir, unusable},
+    steps::work_dir::{DEPLOY_KEY, WorkDir, unusable},
 };
 
 /// What git says is an error message or a list of refs; more is not kept.
@@ -122,7 +122,7 @@ impl Git {
             git.config.push("protocol.http.allow=always".to_owned());
         }
         if let Some(key) = &order.deploy_key {
-            let path = dir.file("deploy_key");
+            let path = dir.file(DEPLOY_KEY);
             let text = format!("{}\n", key.expose_secret().trim_end());
             write_private(&path, text.as_bytes()).await.map_err(unusable)?;
             git.identity = Some(path);
