@@ -11,6 +11,8 @@
 #   byop-builder allow HOST:PORT...   opens further places to the engine; for the push, when no
 #                                     stranger's code runs any more
 #
+#   byop-builder ages                 tells when the caches below /caches were used last
+#
 # Build steps are forwarded traffic, so their rules live in DOCKER-USER (and in INPUT for this
 # container's own addresses). What the engine fetches itself, as `ADD` of a URL does, leaves by
 # OUTPUT.
@@ -158,11 +160,25 @@ shut_down() {
   exit 0
 }
 
-if [ "${1:-}" = allow ]; then
-  shift
-  allow "$@"
-  exit
-fi
+# When the caches that are mounted below /caches were used last, in Unix seconds.
+ages() {
+  local cache
+  for cache in /caches/*; do
+    echo "$(stat -c %Y "$cache/disk.ext4" 2>/dev/null || echo 0) ${cache##*/}"
+  done
+}
+
+case ${1:-} in
+  allow)
+    shift
+    allow "$@"
+    exit
+    ;;
+  ages)
+    ages
+    exit
+    ;;
+esac
 rm -f $ready /run/docker.pid /var/run/docker.pid
 delegate_cgroups
 limit_steps

@@ -56,6 +56,8 @@ pub struct BuildLimits {
     pub time: Duration,
     /// The build's engine, its cache included.
     pub disk_bytes: u64,
+    /// With less free disk on the engine's machine, caches that nobody uses go.
+    pub free_bytes: u64,
     pub source_bytes: u64,
 }
 
@@ -149,6 +151,7 @@ impl BuildLimits {
             pids: parsed("BYOP_BUILD_PIDS", 2048)?,
             time: seconds("BYOP_BUILD_TIMEOUT_S", 1800)?,
             disk_bytes: mebibytes("BYOP_BUILD_DISK_MB", 20_480)?,
+            free_bytes: mebibytes("BYOP_BUILD_FREE_MB", 10_240)?,
             source_bytes: mebibytes("BYOP_BUILD_SOURCE_MB", 2048)?,
         })
     }

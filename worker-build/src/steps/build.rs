@@ -18,6 +18,7 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::{
     builder::{BuildEngine, SECRETS},
+    caches,
     classify::{Evidence, classify},
     fetch::Source,
     generate::Made,
@@ -226,6 +227,7 @@ async fn evidence(builder: &BuildEngine, exit_code: i64, memory: u64) -> Result<
         killed_for_memory: killed,
         memory_limit_hit: killed,
         memory_bytes: memory,
+        machine_full: running && caches::is_full(builder).await,
     };
     if running {
         // The second version of control groups counts kills, the first only how often the limit was met.

@@ -32,11 +32,13 @@ const READY_FILE: &str = "/run/builder-ready";
 /// Where secrets are, in memory.
 pub const SECRETS: &str = "/run/byop";
 /// Where the client's cache is mounted. The engine's disk is a file in it, of the limit's size.
-const CACHE: &str = "/var/lib/byop-cache";
+pub const CACHE: &str = "/var/lib/byop-cache";
 
-const LABEL_BUILD: &str = "byop.build";
+pub const CACHE_PREFIX: &str = "byop-cache-";
+
+pub const LABEL_BUILD: &str = "byop.build";
 const LABEL_ATTEMPT: &str = "byop.attempt";
-const LABEL_CLIENT: &str = "byop.client";
+pub const LABEL_CLIENT: &str = "byop.client";
 /// Unix seconds after which no build can be in the container any more, whoever made it.
 const LABEL_UNTIL: &str = "byop.until";
 /// Clocks differ, and a container may be made a while before its build's time begins to count.
@@ -81,7 +83,13 @@ impl BuildEngine {
         engine.start_container(&id).await.map_err(unavailable)?;
         let started = Self { engine: engine.clone(), id, registry: config.registry.clone() };
         started.wait_ready().await?;
+        let labels = labels(config, order);
+        caches::make_room(&started, &config.image, &labels, config.limits.free_bytes).await;
         Ok(started)
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Every build's container.
@@ -192,7 +200,7 @@ async fn create(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Re
 }
 
 pub fn cache_name(client: ClientId, slot: usize) -> String {
-    format!("byop-cache-{}-{slot}", client.0.as_simple())
+    format!("{CACHE_PREFIX}{}-{slot}", client.0.as_simple())
 }
 
 /// The time after now.
@@ -201,8 +209,7 @@ fn unix_seconds(after: Duration) -> u64 {
     (now + after).as_secs()
 }
 
-fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec {
-    let allowed: Vec<String> = config.allow_cidrs.iter().map(ToString::to_string).collect();
+fn labels(config: &BuildConfig, order: &BuildOrder) -> HashMap<String, String> {
     let labels = [
         (LABEL_BUILD, order.build.to_string()),
         (LABEL_ATTEMPT, order.attempt.to_string()),
@@ -227,7 +234,7 @@ fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize, denied: &[String]
         image: config.image.clone(),
         hostname: Some("builder".to_owned()),
         env: env.map(|(name, value)| (name.to_owned(), value)).into(),
-        labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+        labels: labels(config, order),
         // A daemon inside needs it; build steps are unprivileged containers of that daemon.
         privileged: true,
         limits: Limits {

@@ -14,6 +14,8 @@ pub struct Evidence {
     /// The build met its memory limit. Files that are read and written count too, so by itself it proves nothing.
     pub memory_limit_hit: bool,
     pub memory_bytes: u64,
+    /// The machine below the build's disk has no room left, so that the disk itself fails.
+    pub machine_full: bool,
 }
 
 /// Signs of a process that was killed, as shells, runtimes and BuildKit word it.
@@ -56,6 +58,12 @@ pub fn classify(evidence: &Evidence, last: &[String]) -> BuildFailure {
     let says = |signs: &[&str]| lower.iter().any(|line| signs.iter().any(|sign| line.contains(sign)));
     if evidence.killed_for_memory || evidence.memory_limit_hit && (says(KILLED) || evidence.engine_ended) {
         return out_of_memory(evidence.memory_bytes);
+    }
+    if evidence.machine_full {
+        return BuildFailure::transient(
+            FailureCode::DiskFull,
+            "The build machine has no disk space left. This is not about your source; the build is tried again.",
+        );
     }
     if says(&["no space left on device", "disk quota exceeded"]) {
         return BuildFailure::permanent(
@@ -140,6 +148,7 @@ mod tests {
         killed_for_memory: false,
         memory_limit_hit: false,
         memory_bytes: 1 << 30,
+        machine_full: false,
     };
     const HIT: Evidence = Evidence { memory_limit_hit: true, ..PLAIN };
 
@@ -195,6 +204,21 @@ mod tests {
         ] {
             assert_eq!(outcome(PLAIN, &[line]).0, code, "{line}");
         }
+    }
+
+    #[test]
+    fn a_full_machine_is_not_the_clients_fault() {
+        let evidence = Evidence { machine_full: true, ..PLAIN };
+        let failure = classify(&evidence, &["#7 1.0 cp: write error: Input/output error".to_owned()]);
+        assert!(matches!(failure, BuildFailure::Failed { code: FailureCode::DiskFull, transient: true, .. }));
+    }
+
+    #[test]
+    fn too_many_processes() {
+        let (code, message) =
+            outcome(PLAIN, &["#6 1.0 /bin/sh: 1: Cannot fork", "ERROR: failed to solve: exit code: 2"]);
+        assert_eq!(code, FailureCode::BuildFailed);
+        assert!(message.contains("more processes"), "{message}");
     }
 
     #[test]

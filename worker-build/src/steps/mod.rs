@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod builder;
+mod caches;
 pub mod classify;
 mod denied;
 pub mod fetch;

@@ -6,7 +6,7 @@ use shared::{
 };
 
 use crate::{
-    environment::{Environment, environment},
+    environment::{Environment, dockerfile, environment},
     images::docker,
 };
 
@@ -60,6 +60,26 @@ async fn a_rust_image_has_the_code_of_its_own_commit_and_app() {
         let (result, report) = env.build(&order).await;
         let image = result.unwrap_or_else(|e| panic!("{e}\n{}", report.log()));
         assert_eq!(said(&env, &image), text, "{}", report.log());
+    }
+    env.finish().await;
+}
+
+/// A wish for more disk than there is takes every idle cache, and none that is in use.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "removes the idle caches of everybody on the engine"]
+async fn idle_caches_make_room_and_those_in_use_stay() {
+    let Some(mut env) = environment("idle_caches_make_room_and_those_in_use_stay").await else { return };
+    env.forge.commit("app", &[("Dockerfile", &dockerfile("RUN echo built"))]);
+    let (gone, here) = (env.client(), env.client());
+    for (client, free, left) in [(gone, 0, true), (here, u64::MAX, false)] {
+        env.config.limits.free_bytes = free;
+        let order = env.order(client, "app");
+        let (result, report) = env.build(&order).await;
+        assert!(result.is_ok(), "{result:?}\n{}", report.log());
+        let caches = env.engine.list_volumes(&[&format!("byop.client={gone}")]).await.expect("caches");
+        assert_eq!(!caches.is_empty(), left);
+        let own = env.engine.list_volumes(&[&format!("byop.client={client}")]).await.expect("caches");
+        assert_eq!(own.len(), 1);
     }
     env.finish().await;
 }

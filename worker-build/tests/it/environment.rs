@@ -59,6 +59,7 @@ pub async fn environment(test: &str) -> Option<Environment> {
             pids: 1024,
             time: Duration::from_secs(240),
             disk_bytes: 8 << 30,
+            free_bytes: 0,
             source_bytes: 64 << 20,
         },
         // The mirror takes images without a login.
