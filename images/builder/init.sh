@@ -31,6 +31,15 @@ delegate_cgroups() {
   sed -e 's/ / +/g' -e 's/^/+/' $root/cgroup.controllers >$root/cgroup.subtree_control 2>/dev/null || true
 }
 
+# The steps' bound is below the container's: where they have none left, the daemon still has some.
+limit_processes() {
+  local group=/sys/fs/cgroup/docker
+  [ -n "${BYOP_STEP_PIDS:-}" ] || return 0
+  [ ! -d /sys/fs/cgroup/pids ] || group=/sys/fs/cgroup/pids/docker
+  mkdir -p $group
+  echo "$BYOP_STEP_PIDS" >$group/pids.max
+}
+
 rule() { iptables -w 10 "$@"; }
 
 nameservers() { awk '$1 == "nameserver" && $2 !~ /:/ {print $2}' /etc/resolv.conf; }
@@ -181,6 +190,7 @@ case ${1:-} in
 esac
 rm -f $ready /run/docker.pid /var/run/docker.pid
 delegate_cgroups
+limit_processes
 limit_steps
 limit_engine
 refuse_ipv6

@@ -240,7 +240,7 @@ fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize, denied: &[String]
         limits: Limits {
             memory_bytes: Some(config.limits.memory_bytes),
             milli_cpus: Some(config.limits.milli_cpus),
-            pids: Some(config.limits.pids),
+            pids: Some(config.limits.pids.saturating_add(ENGINE_PIDS)),
         },
         mounts: vec![
             Mount::Volume { name: cache_name(order.client, slot), at: CACHE.to_owned() },

@@ -21,6 +21,15 @@ pub struct Evidence {
 /// Signs of a process that was killed, as shells, runtimes and BuildKit word it.
 const KILLED: &[&str] =
     &["exit code: 137", "exit status 137", "killed", "sigkill", "signal 9", "signal: 9", "out of memory"];
+/// Signs of a step that got no more processes.
+const NO_FORK: &[&str] = &[
+    "cannot fork",
+    "can't fork",
+    "fork: retry",
+    "fork: resource temporarily unavailable",
+    "unable to create new native thread",
+    "failed to create new os thread",
+];
 const BAD_DOCKERFILE: &[&str] = &[
     "dockerfile parse error",
     "unknown instruction",
@@ -92,7 +101,11 @@ pub fn classify(evidence: &Evidence, last: &[String]) -> BuildFailure {
         let message = format!("The Dockerfile cannot be read: {error}. Correct it and build again.");
         return BuildFailure::permanent(FailureCode::BadDockerfile, message);
     }
-    BuildFailure::permanent(FailureCode::BuildFailed, step_failed(&error, last))
+    let mut message = step_failed(&error, last);
+    if says(NO_FORK) {
+        message = format!("A build step wanted more processes than a build may have. Use fewer at a time. {message}");
+    }
+    BuildFailure::permanent(FailureCode::BuildFailed, message)
 }
 
 fn out_of_memory(bytes: u64) -> BuildFailure {

@@ -11,6 +11,8 @@ mod environment;
 mod forge;
 mod images;
 mod isolation;
+mod limits;
 mod neighbour;
 mod report;
 mod sshd;
+mod together;
