@@ -58,7 +58,7 @@ pub async fn build(
     upload(builder, source, made).await?;
     give_secrets(builder, order).await?;
     log.say(format!("Building {} ({})", image.tag, made.plan.stack)).await;
-    let command = Exec::new(argv(order, source, made, &image)).env("BUILDKIT_PROGRESS", "plain");
+    let command = Exec::new(argv(order, source, made, &image));
     let running = builder.start_command(&command).await?;
     let ended = follow(builder, running, config.limits.disk_bytes, log).await;
     log.end().await;
