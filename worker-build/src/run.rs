@@ -9,7 +9,7 @@ use shared::{
     redact::Redactor,
     worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     config::BuildConfig,
@@ -95,7 +95,6 @@ impl BuildHandler for Builder {
         }
         result
     }
-}
 
     async fn abandoned(&self, build: BuildId, attempt: i64) {
         self.clean_up(build, 0..=attempt).await;
