@@ -5,9 +5,13 @@
 #   BYOP_ALLOW_CIDRS   exceptions, looked at first
 #   BYOP_ENGINE_ALLOW  host:port places that the engine itself reaches all the same (a mirror)
 #   BYOP_DISK_BYTES    the size of the disk for images, cache and steps
+#   BYOP_STEP_PIDS     how many processes all steps together may have
+#   BYOP_TIME_S        the engine ends after this time, whatever runs in it
 #
 #   byop-builder allow HOST:PORT...   opens further places to the engine; for the push, when no
 #                                     stranger's code runs any more
+#
+#   byop-builder ages                 tells when the caches below /caches were used last
 #
 # Build steps are forwarded traffic, so their rules live in DOCKER-USER (and in INPUT for this
 # container's own addresses). What the engine fetches itself, as `ADD` of a URL does, leaves by
@@ -25,6 +29,15 @@ delegate_cgroups() {
   mkdir -p $root/init
   for pid in $(<$root/cgroup.procs); do echo "$pid" >$root/init/cgroup.procs; done 2>/dev/null || true
   sed -e 's/ / +/g' -e 's/^/+/' $root/cgroup.controllers >$root/cgroup.subtree_control 2>/dev/null || true
+}
+
+# The steps' bound is below the container's: where they have none left, the daemon still has some.
+limit_processes() {
+  local group=/sys/fs/cgroup/docker
+  [ -n "${BYOP_STEP_PIDS:-}" ] || return 0
+  [ ! -d /sys/fs/cgroup/pids ] || group=/sys/fs/cgroup/pids/docker
+  mkdir -p $group
+  echo "$BYOP_STEP_PIDS" >$group/pids.max
 }
 
 rule() { iptables -w 10 "$@"; }
@@ -143,6 +156,12 @@ plain_http_options() {
   grep -o '"http://[^"/]*' $config | sed 's,^"http://,--insecure-registry=,' || true
 }
 
+# Who made this engine may be gone for good, and then nobody else ends it.
+end_in_time() {
+  [ -n "${BYOP_TIME_S:-}" ] || return 0
+  (sleep "$BYOP_TIME_S" && kill -KILL "$dockerd") 2>/dev/null &
+}
+
 # shellcheck disable=SC2317  # called by the trap
 shut_down() {
   kill -TERM "$dockerd" 2>/dev/null || true
@@ -150,13 +169,28 @@ shut_down() {
   exit 0
 }
 
-if [ "${1:-}" = allow ]; then
-  shift
-  allow "$@"
-  exit
-fi
+# When the caches that are mounted below /caches were used last, in Unix seconds.
+ages() {
+  local cache
+  for cache in /caches/*; do
+    echo "$(stat -c %Y "$cache/disk.ext4" 2>/dev/null || echo 0) ${cache##*/}"
+  done
+}
+
+case ${1:-} in
+  allow)
+    shift
+    allow "$@"
+    exit
+    ;;
+  ages)
+    ages
+    exit
+    ;;
+esac
 rm -f $ready /run/docker.pid /var/run/docker.pid
 delegate_cgroups
+limit_processes
 limit_steps
 limit_engine
 refuse_ipv6
@@ -165,6 +199,7 @@ protect $$
 mapfile -t options < <(plain_http_options)
 dockerd "${options[@]}" >/var/log/dockerd.log 2>&1 &
 dockerd=$!
+end_in_time
 trap shut_down TERM INT
 for _ in $(seq 300); do
   if docker version >/dev/null 2>&1; then

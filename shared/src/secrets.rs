@@ -9,6 +9,7 @@ use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use hmac::{Hmac, Mac};
 use rand::{RngCore, rngs::OsRng};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -46,6 +47,7 @@ impl Place<'_> {
 pub struct MasterKey {
     cipher: XChaCha20Poly1305,
     id: String,
+    fingerprints: Hmac<Sha256>,
 }
 
 impl MasterKey {
@@ -62,7 +64,20 @@ impl MasterKey {
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let cipher = XChaCha20Poly1305::new_from_slice(bytes).ok()?;
         let id = hex::encode(&Sha256::digest(bytes)[..4]);
-        Some(Self { cipher, id })
+        let mut fingerprints = <Hmac<Sha256> as Mac>::new_from_slice(bytes).ok()?;
+        fingerprints.update(b"byop1|fingerprint|");
+        Some(Self { cipher, id, fingerprints })
+    }
+
+    /// A short text that differs when these parts do, and tells nothing of them to whoever lacks the key.
+    pub fn fingerprint<'a>(&self, client: ClientId, parts: impl IntoIterator<Item = &'a str>) -> String {
+        let mut mac = self.fingerprints.clone();
+        mac.update(client.to_string().as_bytes());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part.as_bytes());
+        }
+        hex::encode(&mac.finalize().into_bytes()[..16])
     }
 
     /// Seals `plain` for one place.
@@ -143,6 +158,18 @@ mod tests {
         assert!(key.open(Place { field: "test.other", ..place(client, "a") }, &sealed).is_err());
         assert!(MasterKey::new(&[8; 32]).expect("32 bytes").open(place(client, "a"), &sealed).is_err());
         assert!(!sealed.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_fingerprint_differs_with_every_part_and_the_key() {
+        let (key, client) = (MasterKey::new(&[7; 32]).expect("32 bytes"), ClientId::new());
+        let one = key.fingerprint(client, ["A", "b"]);
+        assert_eq!(one, key.fingerprint(client, ["A", "b"]));
+        for other in [["A", "c"], ["Ab", ""], ["", "Ab"]] {
+            assert_ne!(one, key.fingerprint(client, other));
+        }
+        assert_ne!(one, key.fingerprint(ClientId::new(), ["A", "b"]));
+        assert_ne!(one, MasterKey::new(&[8; 32]).expect("32 bytes").fingerprint(client, ["A", "b"]));
     }
 
     #[test]

@@ -247,7 +247,7 @@ async fn sockets_and_ports_are_reached_through_the_server() {
             s.write_all(&word).await.unwrap();
         }
     });
-    let forwarded = session.forward_unix(far.to_str().unwrap()).unwrap();
+    let forwarded = session.forward_unix(far.to_str().unwrap(), dir.path()).unwrap();
     let local = forwarded.path().to_owned();
     let mut stream = tokio::net::UnixStream::connect(&local).await.unwrap();
     stream.write_all(b"ping").await.unwrap();

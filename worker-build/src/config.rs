@@ -5,7 +5,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use ipnet::IpNet;
+use ipnet::Ipv4Net;
 use shared::{
     config::{ConfigError, optional, parsed, required, seconds, switch},
     docker::EngineUrl,
@@ -27,7 +27,11 @@ pub struct BuildConfig {
     /// Where sources are kept while they are built.
     pub work_dir: PathBuf,
     /// Private networks that build steps may reach all the same.
-    pub allow_cidrs: Vec<IpNet>,
+    pub allow_cidrs: Vec<Ipv4Net>,
+    /// Networks that nothing in a build reaches, beside the private ones.
+    pub deny_cidrs: Vec<Ipv4Net>,
+    /// Hosts of the control plane, whose addresses nothing in a build reaches.
+    pub deny_hosts: Vec<String>,
     /// Allows private addresses and plain HTTP in Git URLs.
     pub dev_mode: bool,
 }
@@ -52,6 +56,8 @@ pub struct BuildLimits {
     pub time: Duration,
     /// The build's engine, its cache included.
     pub disk_bytes: u64,
+    /// With less free disk on the engine's machine, caches that nobody uses go.
+    pub free_bytes: u64,
     pub source_bytes: u64,
 }
 
@@ -85,21 +91,30 @@ fn url_place(url: &str) -> Option<String> {
     Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
+/// The host of a URL of any scheme.
+pub fn url_host(url: &str) -> Option<String> {
+    Some(url::Url::parse(url).ok()?.host_str()?.to_owned()).filter(|host| !host.is_empty())
+}
+
 impl BuildConfig {
     pub fn from_env() -> Result<Self, ConfigError> {
+        let engine = EngineAccess::from_env()?;
+        let registry = Registry {
+            host: required("BYOP_REGISTRY")?,
+            ca_file: optional("BYOP_REGISTRY_CA_FILE").map(Into::into),
+            mirror: optional("BYOP_IMAGE_MIRROR"),
+            token_service: optional("BYOP_API_URL"),
+        };
         Ok(Self {
-            engine: EngineAccess::from_env()?,
+            deny_hosts: control_plane(&engine, &registry),
+            engine,
             image: parsed("BYOP_BUILD_IMAGE", "byop/builder:1".to_owned())?,
             limits: BuildLimits::from_env()?,
-            registry: Registry {
-                host: required("BYOP_REGISTRY")?,
-                ca_file: optional("BYOP_REGISTRY_CA_FILE").map(Into::into),
-                mirror: optional("BYOP_IMAGE_MIRROR"),
-                token_service: optional("BYOP_API_URL"),
-            },
+            registry,
             concurrency: at_least_one("BYOP_BUILD_CONCURRENCY", 1)?,
             log_bytes: parsed("BYOP_BUILD_LOG_BYTES", 10 * MIB)?,
-            work_dir: optional("BYOP_BUILD_DIR").map_or_else(|| std::env::temp_dir().join("byop-builds"), Into::into),
+            work_dir: parsed("BYOP_BUILD_DIR", "/var/lib/byop/builds".to_owned())?.into(),
+            deny_cidrs: cidrs("BYOP_BUILD_DENY_CIDRS")?,
             allow_cidrs: cidrs("BYOP_BUILD_ALLOW_CIDRS")?,
             dev_mode: switch("BYOP_DEV_MODE")?,
         })
@@ -136,6 +151,7 @@ impl BuildLimits {
             pids: parsed("BYOP_BUILD_PIDS", 2048)?,
             time: seconds("BYOP_BUILD_TIMEOUT_S", 1800)?,
             disk_bytes: mebibytes("BYOP_BUILD_DISK_MB", 20_480)?,
+            free_bytes: mebibytes("BYOP_BUILD_FREE_MB", 10_240)?,
             source_bytes: mebibytes("BYOP_BUILD_SOURCE_MB", 2048)?,
         })
     }
@@ -161,10 +177,22 @@ fn at_least_one(name: &'static str, default: usize) -> Result<usize, ConfigError
     }
 }
 
-fn cidrs(name: &'static str) -> Result<Vec<IpNet>, ConfigError> {
+/// The hosts that builds depend on and must not reach by themselves.
+fn control_plane(engine: &EngineAccess, registry: &Registry) -> Vec<String> {
+    let engine = match &engine.url {
+        EngineUrl::Tcp(address) => url_host(&format!("tcp://{address}")),
+        EngineUrl::Ssh { host, .. } => Some(host.clone()),
+        EngineUrl::Unix(_) => None,
+    };
+    let places = [Some(format!("https://{}", registry.host)), registry.token_service.clone()];
+    places.into_iter().flatten().filter_map(|url| url_host(&url)).chain(engine).collect()
+}
+
+/// IPv4 only: a build has no other.
+fn cidrs(name: &'static str) -> Result<Vec<Ipv4Net>, ConfigError> {
     let list = optional(name).unwrap_or_default();
     let items = list.split([',', ' ']).map(str::trim).filter(|c| !c.is_empty());
-    items.map(|c| c.parse().map_err(|_| ConfigError::invalid(name, format!("{c:?} is not a network")))).collect()
+    items.map(|c| c.parse().map_err(|_| ConfigError::invalid(name, format!("{c:?} is not an IPv4 network")))).collect()
 }
 
 #[cfg(test)]
@@ -184,5 +212,20 @@ mod tests {
         let public = Registry { host: "registry.test".into(), mirror: None, token_service: None, ..registry };
         assert_eq!(public.push_places(), ["registry.test:443"]);
         assert!(public.pull_places().is_empty());
+    }
+
+    #[test]
+    fn hosts_of_the_control_plane() {
+        let url = EngineUrl::Ssh { user: "u".into(), host: "builder.test".into(), port: 22 };
+        let engine = EngineAccess { url, certs: None, ssh_key: None, ssh_host_key: None };
+        let registry = Registry {
+            host: "registry.test:5000".into(),
+            ca_file: None,
+            mirror: None,
+            token_service: Some("https://api.test/base".into()),
+        };
+        assert_eq!(control_plane(&engine, &registry), ["registry.test", "api.test", "builder.test"]);
+        assert_eq!(url_host("postgres://u:p@db.test/byop").as_deref(), Some("db.test"));
+        assert_eq!(url_host("sqlite:/var/lib/byop/db"), None);
     }
 }

@@ -11,7 +11,7 @@ use shared::{
     worksource::{BuildFailure, FailureCode},
 };
 
-use crate::config::EngineAccess;
+use crate::config::BuildConfig;
 
 const CONNECT: Duration = Duration::from_secs(20);
 const REMOTE_SOCKET: &str = "/var/run/docker.sock";
@@ -23,7 +23,8 @@ pub struct Connection {
 }
 
 /// Connects as the settings say.
-pub async fn connect(access: &EngineAccess) -> Result<Connection, BuildFailure> {
+pub async fn connect(config: &BuildConfig) -> Result<Connection, BuildFailure> {
+    let access = &config.engine;
     let EngineUrl::Ssh { user, host, port } = &access.url else {
         let engine = Engine::connect(&access.url, access.certs.as_deref()).await.map_err(unavailable)?;
         return Ok(Connection { engine, _forwarded: None });
@@ -37,7 +38,7 @@ pub async fn connect(access: &EngineAccess) -> Result<Connection, BuildFailure> 
         login_key: tokio::fs::read_to_string(key_file).await.map_err(unavailable)?.into(),
     };
     let session = Session::connect(&target, CONNECT).await.map_err(unavailable)?;
-    let socket = session.forward_unix(REMOTE_SOCKET).map_err(unavailable)?;
+    let socket = session.forward_unix(REMOTE_SOCKET, &config.work_dir).map_err(unavailable)?;
     let local = EngineUrl::Unix(socket.path().to_owned());
     let engine = Engine::connect(&local, None).await.map_err(unavailable)?;
     Ok(Connection { engine, _forwarded: Some((session, socket)) })

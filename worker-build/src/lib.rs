@@ -11,5 +11,6 @@ mod log;
 mod run;
 mod steps;
 
-pub use leftovers::remove_leftovers;
+pub use leftovers::{keep_tidy, remove_leftovers};
 pub use run::Builder;
+pub use steps::work_dir::prepare as prepare_work_dir;

@@ -14,25 +14,33 @@ use shared::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use worker_build::{Builder, config::BuildConfig, remove_leftovers};
+use worker_build::{
+    Builder,
+    config::{BuildConfig, url_host},
+    keep_tidy, prepare_work_dir,
+};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     telemetry::init();
     // Two crypto providers could be linked in; ours is chosen once for the process.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = BuildConfig::from_env()?;
+    let mut config = BuildConfig::from_env()?;
+    prepare_work_dir(&config.work_dir).with_context(|| format!("the directory {}", config.work_dir.display()))?;
+    let database = required("BYOP_DATABASE_URL")?;
+    config.deny_hosts.extend(url_host(&database));
     let source = LocalSource {
-        db: Db::open(&required("BYOP_DATABASE_URL")?).await.context("opening the database")?,
+        db: Db::open(&database).await.context("opening the database")?,
         key: MasterKey::from_env()?,
         worker: WorkerConfig { concurrency: config.concurrency, ..WorkerConfig::from_env(JobKind::Build)? },
         max_log_bytes: config.log_bytes,
     };
-    let builder = Builder::new(config);
-    remove_leftovers(&builder, &source).await;
+    let builder = Arc::new(Builder::new(config));
     let shutdown = shutdown_on_signal()?;
-    source.run(Arc::new(builder), shutdown).await.context("working")?;
-    Ok(())
+    tokio::select! {
+        worked = source.run(builder.clone(), shutdown) => worked.context("working"),
+        () = keep_tidy(&builder, &source) => Ok(()),
+    }
 }
 
 fn shutdown_on_signal() -> anyhow::Result<CancellationToken> {

@@ -1,14 +1,15 @@
 //! The story of a build.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use shared::{
+    domain::BuildId,
     redact::Redactor,
-    worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage, StopReason},
+    worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     config::BuildConfig,
@@ -32,6 +33,16 @@ impl Builder {
         self.config.work_dir.join(format!("{}-{}", order.build.0.as_simple(), order.attempt))
     }
 
+    /// Says so when the machine that builds cannot: each build would only tell its client that it is not available.
+    pub async fn look_at_engine(&self) {
+        let Ok(connection) = engine::connect(&self.config).await else { return };
+        match connection.engine.has_image(&self.config.image).await {
+            Ok(true) => {}
+            Ok(false) => error!(image = self.config.image, "the build engine does not have the image BYOP_BUILD_IMAGE"),
+            Err(e) => warn!(error = %e, "the build engine does not answer"),
+        }
+    }
+
     async fn steps(&self, order: &BuildOrder, report: &Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
         let mut log = BuildLog::new(report.clone(), redactor(order));
         report.stage(Stage::Fetching).await?;
@@ -43,7 +54,7 @@ impl Builder {
         report.plan(recipe.plan.clone()).await?;
 
         report.stage(Stage::Building).await?;
-        let connection = engine::connect(&self.config.engine).await?;
+        let connection = engine::connect(&self.config).await?;
         let builder = BuildEngine::start(&connection.engine, &self.config, order).await?;
         let image = build::build(&builder, &self.config, order, (&source, &recipe), &mut log).await?;
 
@@ -51,11 +62,12 @@ impl Builder {
         push::push(&builder, order, image, report.as_ref(), &mut log).await
     }
 
-    /// Removes the containers of this attempt. What cannot be removed now is a leftover for the next worker's start.
-    async fn clean_up(&self, order: &BuildOrder) {
-        let Ok(connection) = engine::connect(&self.config.engine).await else { return };
-        if let Err(e) = BuildEngine::remove_attempt(&connection.engine, order.build, order.attempt).await {
-            warn!(error = %e, build.id = %order.build, "a build's container cannot be removed yet");
+    /// Removes the containers of these attempts. What cannot be removed now is a leftover, and those are looked for again
+    /// and again.
+    async fn clean_up(&self, build: BuildId, attempts: RangeInclusive<i64>) {
+        let Ok(connection) = engine::connect(&self.config).await else { return };
+        if let Err(e) = BuildEngine::remove_attempts(&connection.engine, build, attempts).await {
+            warn!(error = %e, build.id = %build, "a build's container cannot be removed yet");
         }
     }
 }
@@ -67,7 +79,7 @@ impl BuildHandler for Builder {
         let limit = self.config.limits.time;
         let result = tokio::select! {
             biased;
-            why = report.stopped() => Err(stopped(why)),
+            why = report.stopped() => Err(BuildFailure::Stopped(why)),
             done = tokio::time::timeout(limit, self.steps(&order, &report)) => done.unwrap_or_else(|_| {
                 Err(BuildFailure::permanent(
                     FailureCode::Timeout,
@@ -76,17 +88,17 @@ impl BuildHandler for Builder {
                 ))
             }),
         };
-        self.clean_up(&order).await;
+        self.clean_up(order.build, order.attempt..=order.attempt).await;
         match &result {
             Ok(image) => info!(build.id = %order.build, digest = image.digest, "build {} succeeded", order.build),
             Err(e) => info!(build.id = %order.build, "build {} has no image: {}", order.build, code(e)),
         }
         result
     }
-}
 
-fn stopped(why: StopReason) -> BuildFailure {
-    BuildFailure::Stopped(why)
+    async fn abandoned(&self, build: BuildId, attempt: i64) {
+        self.clean_up(build, 0..=attempt).await;
+    }
 }
 
 fn code(failure: &BuildFailure) -> String {

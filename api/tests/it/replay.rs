@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        DeploymentId, ServerId,
+        BuildId, DeploymentId, ServerId,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, Handler, Job, JobError, JobKind, Lease, WorkerConfig},
@@ -36,6 +36,8 @@ impl BuildHandler for Scripted {
         report.stage(Stage::Pushing).await?;
         self.0.lock().expect("lock").remove(0)
     }
+
+    async fn abandoned(&self, _: BuildId, _: i64) {}
 }
 
 /// In place of the workers of servers and deployments: takes the first step as they do, and gives up as they do.

@@ -30,4 +30,5 @@ pub use dockerfile::{OwnDockerfile, Verdict};
 pub use edge::{EdgeCompose, edge_compose};
 pub use plan::{Artefact, BuildPlan, Cache, Step};
 pub use recipe::{DOCKERFILE_NAME, DockerfileMode, DockerfileSource, GenerateError, Recipe, Wishes, recipe};
+pub use render::VARIABLES_ARGUMENT;
 pub use source::{SourceError, SourceTree};

@@ -16,7 +16,7 @@ pub const USER: &str = "10001:10001";
 /// A directory that survives between builds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cache {
-    pub id: &'static str,
+    pub id: String,
     pub target: &'static str,
 }
 
@@ -32,8 +32,8 @@ impl Step {
         Self { argv: argv.iter().map(|word| (*word).to_owned()).collect(), caches: Vec::new() }
     }
 
-    pub fn cached(mut self, id: &'static str, target: &'static str) -> Self {
-        self.caches.push(Cache { id, target });
+    pub fn cached(mut self, id: impl Into<String>, target: &'static str) -> Self {
+        self.caches.push(Cache { id: id.into(), target });
         self
     }
 }

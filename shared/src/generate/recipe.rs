@@ -10,7 +10,7 @@ use super::{
     source::SourceTree,
     stacks,
 };
-use crate::domain::{EnvName, HealthPath, Port, RelPath};
+use crate::domain::{AppId, EnvName, HealthPath, Port, RelPath};
 
 /// The name of a generated Dockerfile; BuildKit reads `<name>.dockerignore` next to it.
 pub const DOCKERFILE_NAME: &str = "Dockerfile.byop";
@@ -28,6 +28,8 @@ pub enum DockerfileMode {
 /// What the client set for an app.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
+    /// Whose build this is, so that what one app compiled is not taken for another's.
+    pub app: Option<AppId>,
     /// The build context; everything else is relative to it.
     pub base_directory: RelPath,
     pub dockerfile_path: Option<RelPath>,
@@ -106,16 +108,25 @@ pub fn recipe(tree: &SourceTree, wishes: &Wishes) -> Result<Recipe, GenerateErro
     }
     let mut notes = Vec::new();
     match dockerfile::find(&tree, wishes)? {
-        Some(own) if wishes.mode == DockerfileMode::Auto => match own.verdict(&tree) {
-            Verdict::Production => return Ok(from_own(own, wishes, notes)),
-            Verdict::Development(command) => {
-                notes.push(format!("ignored {}: it starts a development server ({command:?})", own.path));
-            }
-        },
+        Some(own) if wishes.mode == DockerfileMode::Auto => {
+            let Verdict::Development(command) = own.verdict(&tree) else { return Ok(from_own(own, wishes, notes)) };
+            return Ok(instead_of_development(&tree, wishes, own, &command));
+        }
         Some(own) => notes.push(format!("ignored {}: the app is set to generate", own.path)),
         None => {}
     }
     generated(&tree, wishes, notes)
+}
+
+/// A generated Dockerfile takes the place of one that starts a development server, unless the client named that one or
+/// there is nothing to generate from.
+fn instead_of_development(tree: &SourceTree, wishes: &Wishes, own: OwnDockerfile, command: &str) -> Recipe {
+    let what = format!("{} starts a development server ({command:?})", own.path);
+    if wishes.dockerfile_path.is_some() {
+        return from_own(own, wishes, vec![format!("{what}; it is used because the app names it")]);
+    }
+    generated(tree, wishes, vec![format!("ignored {}: it starts a development server ({command:?})", own.path)])
+        .unwrap_or_else(|_| from_own(own, wishes, vec![format!("{what}; it is used because no known stack was found")]))
 }
 
 fn from_own(own: OwnDockerfile, wishes: &Wishes, mut notes: Vec<String>) -> Recipe {

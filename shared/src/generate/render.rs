@@ -13,6 +13,11 @@ use super::plan::{BuildPlan, Step};
 const STEP: &str = include_str!("../../../templates/dockerfile/step.hbs");
 const FINISH: &str = include_str!("../../../templates/dockerfile/finish.hbs");
 
+/// An argument of generated Dockerfiles. BuildKit does not look into secrets when it takes a step from its cache, so what
+/// differs with them is given to the steps beside them.
+pub const VARIABLES_ARGUMENT: &str = "BYOP_VARIABLES";
+const VARIABLES: &str = "{{#if @root.secrets}}\nARG BYOP_VARIABLES\n{{/if}}\n";
+
 /// What makes secrets of the build into variables of one command; the command itself follows as arguments.
 const WITH_SECRETS: &str =
     "for f in /run/secrets/byop-env/*; do [ -f \"$f\" ] && export \"${f##*/}=$(cat \"$f\")\"; done; exec \"$@\"";
@@ -24,6 +29,7 @@ pub fn dockerfile(template: &str, plan: &BuildPlan) -> Result<String, Box<Render
     engine.register_helper("json", Box::new(json));
     engine.register_helper("copy", Box::new(copy));
     engine.register_partial("step", STEP).map_err(broken)?;
+    engine.register_partial("variables", VARIABLES).map_err(broken)?;
     engine.register_partial("finish", FINISH).map_err(broken)?;
     let plan = with_secrets(plan);
     Ok(engine.render_template(template, &plan)?)

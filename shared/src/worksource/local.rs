@@ -3,16 +3,20 @@
 //! Invariants: an order is read by the ids of its job and its client; every write carries the job's fence; a build's
 //! status comes to its end before its job does. Absent: making the image.
 
+mod report;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::report::LocalReport;
 use super::{
-    BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildPlan, BuildReport, BuildVariable, FailureCode, HostKey,
-    PushCredentials, SourceError, Stage, StopReason, WorkSource,
+    BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildVariable, FailureCode, HostKey, SourceError, StopReason,
+    WorkSource,
 };
 use crate::{
     domain::{BuildId, status::BuildStatus},
@@ -21,15 +25,11 @@ use crate::{
     store::{
         Db, DbError, app_env,
         apps::{self, App, DockerfileMode},
-        builds::{self, Build, Failure, Image, Plan},
-        deploy_keys, forge_host_keys,
-        log_segments::{self, Appended, LogTarget},
-        registry_grants::{self, GrantActions, NewGrant},
+        builds::{self, Build, Failure, Image},
+        deploy_keys, forge_host_keys, registry_grants,
     },
 };
 
-/// How long a login at the registry lives: one push.
-const PUSH_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// More host keys than this are not read for the submodules of one build.
 const HOST_KEYS: i64 = 200;
 
@@ -78,8 +78,7 @@ impl Handler for LocalHandler {
         }
         let result = match self.order(&build, lease.job.attempt).await {
             Ok(order) => {
-                let report =
-                    LocalReport { db: self.db.clone(), lease: lease.clone(), max_log_bytes: self.max_log_bytes };
+                let report = LocalReport::new(self.db.clone(), lease.clone(), self.max_log_bytes);
                 self.handler.build(order, Arc::new(report)).await
             }
             Err(failure) => Err(failure),
@@ -104,7 +103,9 @@ impl Handler for LocalHandler {
             registry_grants::revoke(&mut tx, job.client, &subject(id)).await?;
             tx.commit().await
         };
-        done.await.map_err(|e: DbError| JobError::transient(e))
+        done.await.map_err(|e: DbError| JobError::transient(e))?;
+        self.handler.abandoned(id, job.attempt).await;
+        Ok(())
     }
 }
 
@@ -112,15 +113,15 @@ const CANCELLED: &str = "The build was cancelled.";
 
 impl LocalHandler {
     async fn succeed(&self, lease: &Lease, id: BuildId, outcome: BuildOutcome) -> Result<(), JobError> {
-        let image = Image { repository: outcome.repository, tag: outcome.tag, digest: outcome.digest };
-        let done = async {
+        let image = &Image { repository: outcome.repository, tag: outcome.tag, digest: outcome.digest };
+        let done = || async move {
             let mut tx = self.db.begin().await?;
-            let moved = builds::finish_success(&mut tx, lease.fence(), id, &image, self.db.now_ms()).await?;
+            let moved = builds::finish_success(&mut tx, lease.fence(), id, image, self.db.now_ms()).await?;
             registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
             tx.commit().await?;
             Ok(moved)
         };
-        ended(done.await)
+        ended(until_taken(lease, done).await)
     }
 
     async fn fail(&self, lease: &Lease, id: BuildId, failed: BuildFailure) -> Result<(), JobError> {
@@ -148,14 +149,15 @@ impl LocalHandler {
     }
 
     async fn end(&self, lease: &Lease, id: BuildId, to: BuildStatus, why: Failure) -> Result<(), JobError> {
-        let done = async {
+        let why = &why;
+        let done = || async move {
             let mut tx = self.db.begin().await?;
-            let moved = builds::finish_failed(&mut tx, lease.fence(), id, to, &why, self.db.now_ms()).await?;
+            let moved = builds::finish_failed(&mut tx, lease.fence(), id, to, why, self.db.now_ms()).await?;
             registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
             tx.commit().await?;
             Ok(moved)
         };
-        ended(done.await)
+        ended(until_taken(lease, done).await)
     }
 
     /// Everything the build needs, read now: what the client changed since the request counts.
@@ -163,6 +165,7 @@ impl LocalHandler {
         let app = apps::get(&self.db, build.client, build.app).await.map_err(unavailable)?;
         let app = app.ok_or_else(|| BuildFailure::permanent(FailureCode::Internal, "The app was deleted."))?;
         let s = &app.settings;
+        let variables = self.variables(&app).await?;
         Ok(BuildOrder {
             build: build.id,
             client: build.client,
@@ -180,7 +183,8 @@ impl LocalHandler {
             health_path: s.health_path.as_ref().map(ToString::to_string),
             deploy_key: self.deploy_key(&app).await?,
             host_keys: self.host_keys(&app).await?,
-            variables: self.variables(&app).await?,
+            variables_fingerprint: fingerprint(&self.key, &app, &variables),
+            variables,
             repository: app.repository(),
             requested_at: build.requested_at,
         })
@@ -229,6 +233,10 @@ impl LocalHandler {
     }
 }
 
+fn fingerprint(key: &MasterKey, app: &App, variables: &[BuildVariable]) -> String {
+    key.fingerprint(app.client, variables.iter().flat_map(|v| [v.name.as_str(), v.value.expose_secret()]))
+}
+
 /// A job that runs again after its build came to an end (its worker died between the two) takes over that end.
 fn already_ended(build: &Build) -> Result<(), JobError> {
     match build.status {
@@ -237,11 +245,28 @@ fn already_ended(build: &Build) -> Result<(), JobError> {
     }
 }
 
-fn ended(moved: Result<bool, DbError>) -> Result<(), JobError> {
-    match moved {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(JobError::Stopped),
-        Err(e) => Err(JobError::transient(e)),
+/// `None` and `false` both say that the lease is another's.
+fn ended(moved: Option<bool>) -> Result<(), JobError> {
+    if moved == Some(true) { Ok(()) } else { Err(JobError::Stopped) }
+}
+
+/// A database that is gone for a while costs time and not the attempt: what is to be written is tried until it is taken.
+/// `None` when the lease was lost meanwhile; then another worker writes.
+async fn until_taken<T, W>(lease: &Lease, write: impl Fn() -> W) -> Option<T>
+where
+    W: Future<Output = Result<T, DbError>>,
+{
+    let mut wait = Duration::from_millis(50);
+    loop {
+        match write().await {
+            Ok(written) => return Some(written),
+            Err(e) => warn!(error = %e, job.id = %lease.job.id, "a build's state cannot be written yet"),
+        }
+        sleep(wait).await;
+        if lease.stop_reason() == Some(StopReason::LeaseLost) {
+            return None;
+        }
+        wait = (wait * 2).min(Duration::from_secs(2));
     }
 }
 
@@ -262,93 +287,6 @@ fn sealed(_: crate::secrets::Sealed) -> BuildFailure {
 
 fn subject(id: BuildId) -> String {
     format!("build:{id}")
-}
-
-/// Reports of one attempt, straight into the store.
-struct LocalReport {
-    db: Db,
-    lease: Lease,
-    max_log_bytes: u64,
-}
-
-impl LocalReport {
-    fn id(&self) -> BuildId {
-        BuildId(self.lease.job.subject)
-    }
-
-    fn held(&self, held: Result<bool, DbError>) -> Result<(), BuildFailure> {
-        match held {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(BuildFailure::Stopped(self.lease.stop_reason().unwrap_or(StopReason::LeaseLost))),
-            Err(e) => Err(BuildFailure::transient(FailureCode::Internal, format!("A report cannot be stored: {e}"))),
-        }
-    }
-}
-
-#[async_trait]
-impl BuildReport for LocalReport {
-    async fn stage(&self, stage: Stage) -> Result<(), BuildFailure> {
-        let to = match stage {
-            Stage::Fetching => BuildStatus::Fetching,
-            Stage::Building => BuildStatus::Building,
-            Stage::Pushing => BuildStatus::Pushing,
-        };
-        let attempt = format!("attempt {}", self.lease.job.attempt);
-        let moved = async {
-            let mut tx = self.db.begin().await?;
-            let now = self.db.now_ms();
-            let moved = builds::advance(&mut tx, self.lease.fence(), self.id(), to, Some(&attempt), now).await?;
-            tx.commit().await?;
-            Ok(moved)
-        };
-        self.held(moved.await)
-    }
-
-    async fn commit(&self, sha: &str) -> Result<(), BuildFailure> {
-        self.held(builds::set_commit(&self.db, self.lease.fence(), self.id(), sha).await)
-    }
-
-    async fn plan(&self, plan: BuildPlan) -> Result<(), BuildFailure> {
-        let plan = Plan {
-            stack: plan.stack,
-            dockerfile: plan.dockerfile,
-            port: plan.port.map(i64::from),
-            health_path: plan.health_path,
-        };
-        self.held(builds::set_plan(&self.db, self.lease.fence(), self.id(), &plan).await)
-    }
-
-    async fn log(&self, lines: Vec<String>) {
-        let to = LogTarget {
-            fence: self.lease.fence(),
-            client: self.lease.job.client,
-            entity: self.lease.job.subject,
-            max_bytes: self.max_log_bytes,
-        };
-        match log_segments::append(&self.db, &to, &lines).await {
-            Ok(Appended::Written | Appended::Full | Appended::Lost) => {}
-            Err(e) => warn!(error = %e, build.id = %self.id(), "{} log lines cannot be kept", lines.len()),
-        }
-    }
-
-    async fn push_credentials(&self) -> Result<PushCredentials, BuildFailure> {
-        let client = self.lease.job.client;
-        let build = builds::get(&self.db, client, self.id()).await.map_err(unavailable)?;
-        let Some(build) = build else { return Err(BuildFailure::Stopped(StopReason::LeaseLost)) };
-        let new = NewGrant {
-            client,
-            repository: &apps::repository(client, build.app),
-            actions: GrantActions::PullPush,
-            subject: &subject(build.id),
-            lifetime: PUSH_LIFETIME,
-        };
-        let (id, secret) = registry_grants::create(&self.db, &self.db, &new).await.map_err(unavailable)?;
-        Ok(PushCredentials { user: id.to_string(), password: secret.into() })
-    }
-
-    async fn stopped(&self) -> StopReason {
-        self.lease.stopped().await
-    }
 }
 
 #[cfg(all(test, feature = "testing"))]

@@ -45,6 +45,8 @@ pub struct BuildOrder {
     pub deploy_key: Option<SecretString>,
     pub host_keys: Vec<HostKey>,
     pub variables: Vec<BuildVariable>,
+    /// Differs when a name or value of the variables does, and tells nothing of them.
+    pub variables_fingerprint: String,
     /// The app's repository in the registry, without the registry's host.
     pub repository: String,
     /// Unix milliseconds.
@@ -204,6 +206,10 @@ pub trait BuildReport: Send + Sync {
 #[async_trait]
 pub trait BuildHandler: Send + Sync + 'static {
     async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure>;
+
+    /// Ends what attempts up to this one left running: their worker is gone, and no other attempt follows. What cannot
+    /// be ended now is found again by [`WorkSource::is_running`].
+    async fn abandoned(&self, build: BuildId, attempt: i64);
 }
 
 /// A source of builds.

@@ -10,16 +10,19 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use shared::{
     docker::{Archive, DockerError, Exec, Piece, Running},
-    worksource::{BuildFailure, BuildOrder, FailureCode},
+    generate::VARIABLES_ARGUMENT,
+    worksource::{BuildFailure, BuildOrder, BuildVariable, FailureCode},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::{
     builder::{BuildEngine, SECRETS},
+    caches,
     classify::{Evidence, classify},
     fetch::Source,
     generate::Made,
+    pack::pack,
     work_dir::unusable,
 };
 use crate::{
@@ -55,7 +58,7 @@ pub async fn build(
     upload(builder, source, made).await?;
     give_secrets(builder, order).await?;
     log.say(format!("Building {} ({})", image.tag, made.plan.stack)).await;
-    let command = Exec::new(argv(order, source, made, &image)).env("BUILDKIT_PROGRESS", "plain");
+    let command = Exec::new(argv(order, source, made, &image));
     let running = builder.start_command(&command).await?;
     let ended = follow(builder, running, config.limits.disk_bytes, log).await;
     log.end().await;
@@ -95,27 +98,29 @@ fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<
     argv.extend(labels.map(|(name, value)| format!("--label=org.opencontainers.image.{name}={value}")));
     for variable in &order.variables {
         argv.push(format!("--secret=id={0},src={SECRETS}/secrets/{0}", variable.name));
-        // A repository's own Dockerfile may declare an ARG for what is no secret.
-        if made.own && !variable.secret {
+        if made.own && is_argument(variable) {
             argv.push(format!("--build-arg={}={}", variable.name, variable.value.expose_secret()));
         }
+    }
+    if !made.own && !order.variables.is_empty() {
+        argv.push(format!("--build-arg={VARIABLES_ARGUMENT}={}", order.variables_fingerprint));
     }
     argv.push("--".to_owned());
     argv.push(if made.context.is_empty() { SOURCE.to_owned() } else { format!("{SOURCE}/{}", made.context) });
     argv
 }
 
-/// Packs the tree into a file beside it, and unpacks that in the container. Links go over as links.
+/// A repository's own Dockerfile may declare an ARG for what is no secret. BuildKit takes some names for its own
+/// settings, among them the one of a frontend to run in place of the engine's.
+fn is_argument(variable: &BuildVariable) -> bool {
+    !variable.secret && !variable.name.to_ascii_uppercase().starts_with("BUILDKIT_")
+}
+
+/// Packs the tree into a file beside it, and unpacks that in the container.
 async fn upload(builder: &BuildEngine, source: &Source, made: &Made) -> Result<(), BuildFailure> {
     let (from, tar) = (source.path.clone(), source.path.with_extension("tar"));
-    let to = tar.clone();
-    let pack = move || -> std::io::Result<()> {
-        let mut archive = tar::Builder::new(std::io::BufWriter::new(std::fs::File::create(&to)?));
-        archive.follow_symlinks(false);
-        archive.mode(tar::HeaderMode::Deterministic);
-        archive.append_dir_all(SOURCE.trim_start_matches('/'), &from)?;
-        archive.into_inner()?.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()
-    };
+    let (to, now) = (tar.clone(), engine_time(builder).await?);
+    let pack = move || pack(&from, SOURCE.trim_start_matches('/').as_ref(), &to, now);
     tokio::task::spawn_blocking(pack).await.map_err(std::io::Error::other).and_then(|r| r).map_err(unusable)?;
     builder.put_tar("/", &tar).await?;
     let mut files = Archive::new()
@@ -126,6 +131,12 @@ async fn upload(builder: &BuildEngine, source: &Source, made: &Made) -> Result<(
         files = files.file(name, 0o644, ignore.as_bytes()).map_err(unavailable)?;
     }
     builder.put("/", files).await
+}
+
+/// Unix seconds by the clock that the build's own files are dated with.
+async fn engine_time(builder: &BuildEngine) -> Result<u64, BuildFailure> {
+    let done = builder.run(&Exec::new(["date", "+%s"]), SHORT).await?;
+    done.stdout_text().trim().parse().map_err(unavailable)
 }
 
 async fn give_secrets(builder: &BuildEngine, order: &BuildOrder) -> Result<(), BuildFailure> {
@@ -216,6 +227,7 @@ async fn evidence(builder: &BuildEngine, exit_code: i64, memory: u64) -> Result<
         killed_for_memory: killed,
         memory_limit_hit: killed,
         memory_bytes: memory,
+        machine_full: running && caches::is_full(builder).await,
     };
     if running {
         // The second version of control groups counts kills, the first only how often the limit was met.
@@ -238,6 +250,14 @@ fn field(text: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_an_argument() {
+        let variable = |name: &str, secret| BuildVariable { name: name.into(), value: "v".to_owned().into(), secret };
+        assert!(is_argument(&variable("MODE", false)));
+        assert!(!is_argument(&variable("TOKEN", true)));
+        assert!(!is_argument(&variable("BUILDKIT_SYNTAX", false)));
+    }
 
     #[test]
     fn fields_of_memory_events() {

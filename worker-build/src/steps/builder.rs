@@ -8,20 +8,21 @@
 
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     time::{Duration, SystemTime},
 };
 
 use shared::{
     docker::{Archive, ContainerSpec, DockerError, Engine, Exec, Limits, Mount, Network, Output, Running},
     domain::{BuildId, ClientId},
-    worksource::{BuildFailure, BuildOrder, FailureCode},
+    worksource::{BuildFailure, BuildOrder, FailureCode, StopReason},
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{
     config::{BuildConfig, Registry},
     engine::unavailable,
-    steps::work_dir::unusable,
+    steps::{caches, denied, work_dir::unusable},
 };
 
 /// Caches that one client can have; more builds of one client at a time wait.
@@ -31,30 +32,22 @@ const READY_FILE: &str = "/run/builder-ready";
 /// Where secrets are, in memory.
 pub const SECRETS: &str = "/run/byop";
 /// Where the client's cache is mounted. The engine's disk is a file in it, of the limit's size.
-const CACHE: &str = "/var/lib/byop-cache";
+pub const CACHE: &str = "/var/lib/byop-cache";
 
-const LABEL_BUILD: &str = "byop.build";
+pub const CACHE_PREFIX: &str = "byop-cache-";
+
+pub const LABEL_BUILD: &str = "byop.build";
 const LABEL_ATTEMPT: &str = "byop.attempt";
-const LABEL_CLIENT: &str = "byop.client";
+pub const LABEL_CLIENT: &str = "byop.client";
 /// Unix seconds after which no build can be in the container any more, whoever made it.
 const LABEL_UNTIL: &str = "byop.until";
 /// Clocks differ, and a container may be made a while before its build's time begins to count.
 const UNTIL_MARGIN: Duration = Duration::from_secs(3600);
 
-/// What nothing in a build reaches, neither its steps nor an `ADD` of a URL: this machine and its neighbours, metadata services, carrier networks, multicast.
-const DENIED: &[&str] = &[
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-];
+/// Processes and threads of the engine itself, beside those of the steps.
+const ENGINE_PIDS: u32 = 512;
+/// So long after its build's time an engine ends by itself, for the case that nobody is left who would end it.
+const OWN_END: Duration = Duration::from_secs(120);
 
 /// A build's container, as the outer engine lists it.
 pub struct Listed {
@@ -73,12 +66,16 @@ pub struct BuildEngine {
 }
 
 impl BuildEngine {
-    /// Removes what earlier attempts of the build left, then starts an engine and waits for it.
+    /// Removes what earlier attempts of the build left, then starts an engine and waits for it. If a later attempt has
+    /// one, this attempt is over.
     pub async fn start(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<Self, BuildFailure> {
-        for earlier in Self::all(engine).await.map_err(unavailable)? {
-            if earlier.build == order.build {
-                engine.remove_container(&earlier.id).await.map_err(unavailable)?;
-            }
+        let all = Self::all(engine).await.map_err(unavailable)?;
+        let others: Vec<Listed> = all.into_iter().filter(|l| l.build == order.build).collect();
+        if others.iter().any(|l| l.attempt > order.attempt) {
+            return Err(BuildFailure::Stopped(StopReason::LeaseLost));
+        }
+        for earlier in others {
+            engine.remove_container(&earlier.id).await.map_err(unavailable)?;
         }
         let id = create(engine, config, order).await?;
         let files = files(&config.registry).await?;
@@ -86,7 +83,13 @@ impl BuildEngine {
         engine.start_container(&id).await.map_err(unavailable)?;
         let started = Self { engine: engine.clone(), id, registry: config.registry.clone() };
         started.wait_ready().await?;
+        let labels = labels(config, order);
+        caches::make_room(&started, &config.image, &labels, config.limits.free_bytes).await;
         Ok(started)
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Every build's container.
@@ -101,10 +104,14 @@ impl BuildEngine {
         Ok(found.into_iter().filter_map(|c| read(c.id, &c.labels)).collect())
     }
 
-    /// Kills and removes the container of one attempt. Its cache stays.
-    pub async fn remove_attempt(engine: &Engine, build: BuildId, attempt: i64) -> Result<(), DockerError> {
+    /// Kills and removes the containers of some attempts. Their caches stay.
+    pub async fn remove_attempts(
+        engine: &Engine,
+        build: BuildId,
+        attempts: RangeInclusive<i64>,
+    ) -> Result<(), DockerError> {
         for listed in Self::all(engine).await? {
-            if listed.build == build && listed.attempt == attempt {
+            if listed.build == build && attempts.contains(&listed.attempt) {
                 engine.remove_container(&listed.id).await?;
             }
         }
@@ -176,8 +183,9 @@ impl BuildEngine {
 
 /// The first of the client's caches that no container holds.
 async fn create(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Result<String, BuildFailure> {
+    let denied = denied::networks(config).await;
     for slot in 0..SLOTS {
-        let spec = spec(config, order, slot);
+        let spec = spec(config, order, slot, &denied);
         // Made here and not with the container, so that its label tells whose it is.
         let labels = HashMap::from([(LABEL_CLIENT.to_owned(), order.client.to_string())]);
         engine.create_volume(&cache_name(order.client, slot), labels).await.map_err(unavailable)?;
@@ -192,7 +200,7 @@ async fn create(engine: &Engine, config: &BuildConfig, order: &BuildOrder) -> Re
 }
 
 pub fn cache_name(client: ClientId, slot: usize) -> String {
-    format!("byop-cache-{}-{slot}", client.0.as_simple())
+    format!("{CACHE_PREFIX}{}-{slot}", client.0.as_simple())
 }
 
 /// The time after now.
@@ -201,32 +209,38 @@ fn unix_seconds(after: Duration) -> u64 {
     (now + after).as_secs()
 }
 
-fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize) -> ContainerSpec {
-    let allowed: Vec<String> = config.allow_cidrs.iter().map(ToString::to_string).collect();
+fn labels(config: &BuildConfig, order: &BuildOrder) -> HashMap<String, String> {
     let labels = [
         (LABEL_BUILD, order.build.to_string()),
         (LABEL_ATTEMPT, order.attempt.to_string()),
         (LABEL_CLIENT, order.client.to_string()),
         (LABEL_UNTIL, unix_seconds(config.limits.time + UNTIL_MARGIN).to_string()),
     ];
+    labels.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn spec(config: &BuildConfig, order: &BuildOrder, slot: usize, denied: &[String]) -> ContainerSpec {
+    let allowed: Vec<String> = config.allow_cidrs.iter().map(ToString::to_string).collect();
     let env = [
-        ("BYOP_DENY_CIDRS", DENIED.join(" ")),
+        ("BYOP_DENY_CIDRS", denied.join(" ")),
         ("BYOP_ALLOW_CIDRS", allowed.join(" ")),
         ("BYOP_ENGINE_ALLOW", config.registry.pull_places().join(" ")),
         ("BYOP_DISK_BYTES", config.limits.disk_bytes.to_string()),
+        ("BYOP_STEP_PIDS", config.limits.pids.to_string()),
+        ("BYOP_TIME_S", (config.limits.time + OWN_END).as_secs().to_string()),
     ];
     ContainerSpec {
         name: format!("byop-build-{}-{slot}", order.client.0.as_simple()),
         image: config.image.clone(),
         hostname: Some("builder".to_owned()),
         env: env.map(|(name, value)| (name.to_owned(), value)).into(),
-        labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
+        labels: labels(config, order),
         // A daemon inside needs it; build steps are unprivileged containers of that daemon.
         privileged: true,
         limits: Limits {
             memory_bytes: Some(config.limits.memory_bytes),
             milli_cpus: Some(config.limits.milli_cpus),
-            pids: Some(config.limits.pids),
+            pids: Some(config.limits.pids.saturating_add(ENGINE_PIDS)),
         },
         mounts: vec![
             Mount::Volume { name: cache_name(order.client, slot), at: CACHE.to_owned() },

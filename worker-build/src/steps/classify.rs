@@ -14,11 +14,22 @@ pub struct Evidence {
     /// The build met its memory limit. Files that are read and written count too, so by itself it proves nothing.
     pub memory_limit_hit: bool,
     pub memory_bytes: u64,
+    /// The machine below the build's disk has no room left, so that the disk itself fails.
+    pub machine_full: bool,
 }
 
 /// Signs of a process that was killed, as shells, runtimes and BuildKit word it.
 const KILLED: &[&str] =
     &["exit code: 137", "exit status 137", "killed", "sigkill", "signal 9", "signal: 9", "out of memory"];
+/// Signs of a step that got no more processes.
+const NO_FORK: &[&str] = &[
+    "cannot fork",
+    "can't fork",
+    "fork: retry",
+    "fork: resource temporarily unavailable",
+    "unable to create new native thread",
+    "failed to create new os thread",
+];
 const BAD_DOCKERFILE: &[&str] = &[
     "dockerfile parse error",
     "unknown instruction",
@@ -32,12 +43,36 @@ const BAD_DOCKERFILE: &[&str] = &[
 /// The registry of base images does not answer or does not have the image.
 const NO_BASE: &[&str] = &["failed to resolve source metadata", "pull access denied", "failed to do request: head"];
 
+/// With them: it may answer later.
+const BASE_LATER: &[&str] = &[
+    "429 too many requests",
+    "toomanyrequests",
+    "500 internal server error",
+    "502 bad gateway",
+    "503 service unavailable",
+    "504 gateway time",
+    "timeout",
+    "deadline exceeded",
+    "no such host",
+    "server misbehaving",
+    "temporary failure",
+    "connection refused",
+    "connection reset",
+    "unexpected eof",
+];
+
 /// The failure in words for the client.
 pub fn classify(evidence: &Evidence, last: &[String]) -> BuildFailure {
     let lower: Vec<String> = last.iter().map(|l| l.to_ascii_lowercase()).collect();
     let says = |signs: &[&str]| lower.iter().any(|line| signs.iter().any(|sign| line.contains(sign)));
     if evidence.killed_for_memory || evidence.memory_limit_hit && (says(KILLED) || evidence.engine_ended) {
         return out_of_memory(evidence.memory_bytes);
+    }
+    if evidence.machine_full {
+        return BuildFailure::transient(
+            FailureCode::DiskFull,
+            "The build machine has no disk space left. This is not about your source; the build is tried again.",
+        );
     }
     if says(&["no space left on device", "disk quota exceeded"]) {
         return BuildFailure::permanent(
@@ -50,6 +85,14 @@ pub fn classify(evidence: &Evidence, last: &[String]) -> BuildFailure {
         return crate::engine::unavailable("a build's engine ended while it built");
     }
     let error = error_line(last);
+    let later = |line: &String| [NO_BASE, BASE_LATER].iter().all(|signs| signs.iter().any(|s| line.contains(s)));
+    if lower.iter().any(later) {
+        let message = format!(
+            "A base image could not be fetched: {error}. Its registry does not answer now; the build is tried again. If \
+             it stays so, check the FROM lines of the Dockerfile."
+        );
+        return BuildFailure::transient(FailureCode::RegistryUnavailable, message);
+    }
     if says(NO_BASE) {
         let message = format!("A base image could not be fetched: {error}. Check the FROM lines of the Dockerfile.");
         return BuildFailure::permanent(FailureCode::BuildFailed, message);
@@ -58,7 +101,11 @@ pub fn classify(evidence: &Evidence, last: &[String]) -> BuildFailure {
         let message = format!("The Dockerfile cannot be read: {error}. Correct it and build again.");
         return BuildFailure::permanent(FailureCode::BadDockerfile, message);
     }
-    BuildFailure::permanent(FailureCode::BuildFailed, step_failed(&error, last))
+    let mut message = step_failed(&error, last);
+    if says(NO_FORK) {
+        message = format!("A build step wanted more processes than a build may have. Use fewer at a time. {message}");
+    }
+    BuildFailure::permanent(FailureCode::BuildFailed, message)
 }
 
 fn out_of_memory(bytes: u64) -> BuildFailure {
@@ -114,6 +161,7 @@ mod tests {
         killed_for_memory: false,
         memory_limit_hit: false,
         memory_bytes: 1 << 30,
+        machine_full: false,
     };
     const HIT: Evidence = Evidence { memory_limit_hit: true, ..PLAIN };
 
@@ -154,10 +202,36 @@ mod tests {
                 "ERROR: failed to solve: nope: failed to resolve source metadata for docker.io/library/nope",
                 FailureCode::BuildFailed,
             ),
+            (
+                "ERROR: failed to solve: debian:12: failed to resolve source metadata for docker.io/library/debian:12: \
+                 unexpected status from HEAD request to https://registry-1.docker.io/v2/: 429 Too Many Requests",
+                FailureCode::RegistryUnavailable,
+            ),
+            (
+                "ERROR: failed to solve: debian:12: failed to resolve source metadata for docker.io/library/debian:12: \
+                 failed to do request: Head \"https://r/v2/\": dial tcp: lookup r: i/o timeout",
+                FailureCode::RegistryUnavailable,
+            ),
+            ("#7 2.0 curl: (7) connection refused", FailureCode::BuildFailed),
             ("ERROR: failed to solve: failed to compute cache key: \"/missing\": not found", FailureCode::BuildFailed),
         ] {
             assert_eq!(outcome(PLAIN, &[line]).0, code, "{line}");
         }
+    }
+
+    #[test]
+    fn a_full_machine_is_not_the_clients_fault() {
+        let evidence = Evidence { machine_full: true, ..PLAIN };
+        let failure = classify(&evidence, &["#7 1.0 cp: write error: Input/output error".to_owned()]);
+        assert!(matches!(failure, BuildFailure::Failed { code: FailureCode::DiskFull, transient: true, .. }));
+    }
+
+    #[test]
+    fn too_many_processes() {
+        let (code, message) =
+            outcome(PLAIN, &["#6 1.0 /bin/sh: 1: Cannot fork", "ERROR: failed to solve: exit code: 2"]);
+        assert_eq!(code, FailureCode::BuildFailed);
+        assert!(message.contains("more processes"), "{message}");
     }
 
     #[test]

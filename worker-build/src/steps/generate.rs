@@ -42,6 +42,7 @@ pub async fn generate(order: &BuildOrder, source: &Source, log: &mut BuildLog) -
 
 fn wishes(order: &BuildOrder) -> Result<Wishes, BuildFailure> {
     Ok(Wishes {
+        app: Some(order.app),
         base_directory: setting("base directory", &order.base_directory)?,
         dockerfile_path: order.dockerfile_path.as_deref().map(|p| setting("Dockerfile path", p)).transpose()?,
         mode: if order.always_generate { DockerfileMode::Generate } else { DockerfileMode::Auto },

@@ -2,8 +2,11 @@
 
 pub mod build;
 pub mod builder;
+mod caches;
 pub mod classify;
+mod denied;
 pub mod fetch;
 pub mod generate;
+mod pack;
 pub mod push;
 pub mod work_dir;

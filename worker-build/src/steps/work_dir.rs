@@ -6,8 +6,10 @@
 use std::{
     fs::DirBuilder,
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, SystemTime},
 };
 
 use shared::{
@@ -15,6 +17,10 @@ use shared::{
     worksource::{BuildFailure, FailureCode},
 };
 use tracing::warn;
+
+/// The name of the deploy key's file.
+pub const DEPLOY_KEY: &str = "deploy_key";
+const TRIES: u32 = 50;
 
 pub struct WorkDir {
     path: PathBuf,
@@ -51,9 +57,32 @@ impl WorkDir {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        if let Err(e) = std::fs::remove_dir_all(&self.path) {
-            warn!(error = %e, "a build's directory cannot be removed yet");
+        // The key goes first, whatever becomes of the rest.
+        let _ = std::fs::remove_file(self.file(DEPLOY_KEY));
+        // A git that was killed just now may still write its last file.
+        for _ in 0..TRIES {
+            match std::fs::remove_dir_all(&self.path) {
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => sleep(Duration::from_millis(10)),
+                Err(e) => return warn!(error = %e, "a build's directory cannot be removed yet"),
+                Ok(()) => return,
+            }
         }
+        warn!("a build's directory cannot be removed yet: somebody writes there");
+    }
+}
+
+/// Makes the directory of all builds, or checks the one that is there: nobody else may look or put something in.
+pub fn prepare(work_dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(work_dir.parent().unwrap_or(work_dir))?;
+    match DirBuilder::new().mode(0o700).create(work_dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let meta = std::fs::symlink_metadata(work_dir)?;
+    if meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::other("is not a directory of this user alone (mode 0700)"))
     }
 }
 
@@ -67,6 +96,12 @@ pub fn all(work_dir: &Path) -> Vec<(PathBuf, BuildId, i64)> {
             Some((entry.path(), build.parse().ok()?, attempt.parse().ok()?))
         })
         .collect()
+}
+
+/// Whether nothing was put into a directory for this long.
+pub fn is_older(path: &Path, than: Duration) -> bool {
+    let made = std::fs::symlink_metadata(path).and_then(|m| m.modified());
+    made.is_ok_and(|made| SystemTime::now().duration_since(made).is_ok_and(|age| age > than))
 }
 
 /// Removes what earlier attempts of a build left here: they lost their lease when this one got it.
@@ -91,4 +126,42 @@ pub fn unusable(e: io::Error) -> BuildFailure {
         );
     }
     BuildFailure::transient(FailureCode::Internal, "The build machine failed. The build is tried again.")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn only_a_directory_of_ours_alone_is_used() {
+        let dir = tempfile::tempdir().expect("directory");
+        let at = |name: &str| dir.path().join(name);
+        assert!(prepare(&at("new/builds")).is_ok() && prepare(&at("new/builds")).is_ok());
+        std::fs::create_dir(at("open")).expect("directory");
+        std::fs::set_permissions(at("open"), std::fs::Permissions::from_mode(0o755)).expect("mode");
+        assert!(prepare(&at("open")).is_err());
+        symlink(at("new/builds"), at("link")).expect("link");
+        assert!(prepare(&at("link")).is_err());
+    }
+
+    #[test]
+    fn a_directory_goes_although_a_file_comes_meanwhile() {
+        let dir = tempfile::tempdir().expect("directory");
+        let work = WorkDir::create(dir.path().join("b")).expect("made");
+        let (path, key) = (work.source(), work.file(DEPLOY_KEY));
+        std::fs::write(&key, "k").expect("key");
+        let writer = std::thread::spawn(move || {
+            let mut n = 0;
+            while key.exists() || n < 200 {
+                n += 1;
+                let _ = std::fs::create_dir_all(&path).and_then(|()| std::fs::write(path.join(n.to_string()), "x"));
+            }
+        });
+        drop(work);
+        writer.join().expect("writer");
+        // What came after the last look is a leftover like any other.
+        assert!(!dir.path().join("b").join(DEPLOY_KEY).exists());
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +18,7 @@ use shared::{
         builds::{self, Build, NewBuild},
         sql,
     },
-    worksource::{BuildHandler, SourceError, WorkSource},
+    worksource::{BuildFailure, BuildHandler, BuildOrder, SourceError, StopReason, WorkSource},
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use worker_build::{Builder, remove_leftovers};
 use crate::{
     environment::{Environment, dockerfile, environment},
     neighbour::Neighbour,
+    report::Report,
 };
 
 /// A database with one build in its queue.
@@ -80,6 +82,7 @@ impl Worker {
             ("BYOP_DATABASE_URL", queued.url.clone()),
             ("BYOP_MASTER_KEY", STANDARD.encode([5; 32])),
             ("BYOP_REGISTRY", registry.host.clone()),
+            ("BYOP_BUILD_IMAGE", env.config.image.clone()),
             ("BYOP_IMAGE_MIRROR", registry.mirror.clone().expect("mirror")),
             ("BYOP_BUILD_ENGINE", env.settings["BYOP_BUILD_ENGINE"].clone()),
             ("BYOP_BUILD_ALLOW_CIDRS", format!("{}/32", env.settings["BYOP_GATEWAY"])),
@@ -136,12 +139,87 @@ async fn a_worker_killed_in_mid_build_leaves_nothing_once_the_next_one_is_throug
     env.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_cancelled_while_its_worker_was_dead_leaves_no_container() {
+    let test = "a_build_cancelled_while_its_worker_was_dead_leaves_no_container";
+    let Some(mut env) = environment(test).await else { return };
+    let neighbour = Neighbour::start(&env.settings["BYOP_GATEWAY"], 1).await;
+    let ask = format!("RUN exec 3<>/dev/tcp/{} && cat <&3", neighbour.address.replace(':', "/"));
+    let text = dockerfile(&format!("SHELL [\"/bin/bash\", \"-c\"]\n{ask}"));
+    env.forge.commit("app", &[("Dockerfile", &text)]);
+    let queued = Queued::new(env.client(), &env.forge.url("app")).await;
+    let label = format!("byop.build={}", queued.build);
+    let containers = async || env.engine.list_containers(&[&label]).await.expect("list");
+    let first = Worker::start(&env, &queued);
+    neighbour.visited(1).await;
+    drop(first);
+    // The next one starts while the lease is still held, so its first look leaves the container alone.
+    let second = Worker::start(&env, &queued);
+    let mut tx = queued.db.begin().await.expect("begin");
+    let build = builds::get(&queued.db, queued.client, queued.build).await.expect("read").expect("build");
+    shared::queue::cancel(&mut tx, &queued.db, build.job).await.expect("cancelled");
+    tx.commit().await.expect("commit");
+    assert_eq!(queued.ended().await.status, BuildStatus::Cancelled);
+    let gone = async {
+        while !containers().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the container goes with the build");
+    drop(second);
+    remove_leftovers(&Builder::new(env.config.clone()), &Knows(queued.build)).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_attempt_leaves_its_successor_alone() {
+    let Some(mut env) = environment("a_late_attempt_leaves_its_successor_alone").await else { return };
+    env.forge.commit("app", &[("Dockerfile", &dockerfile("RUN echo now-asleep && sleep 600"))]);
+    let client = env.client();
+    let late = env.order(client, "app");
+    let current = BuildOrder { attempt: 2, ..late.clone() };
+    let report = Arc::new(Report::default());
+    let meanwhile = async {
+        report.logged(" now-asleep").await;
+        let (result, _) = env.build(&late).await;
+        assert!(matches!(result, Err(BuildFailure::Stopped(StopReason::LeaseLost))), "{result:?}");
+        assert_eq!(env.containers_of(&current).await, 1);
+        report.stop(StopReason::Cancelled);
+    };
+    let (result, ()) = tokio::join!(env.build_with(&current, &report), meanwhile);
+    assert!(matches!(result, Err(BuildFailure::Stopped(StopReason::Cancelled))), "{result:?}");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_nobody_ends_ends_by_itself() {
+    let Some(mut env) = environment("an_engine_that_nobody_ends_ends_by_itself").await else { return };
+    let spec = ContainerSpec {
+        name: format!("byop-test-{}", BuildId::new().0.as_simple()),
+        image: env.config.image.clone(),
+        env: vec![("BYOP_TIME_S".to_owned(), "3".to_owned())],
+        labels: HashMap::from([("byop.client".to_owned(), env.client().to_string())]),
+        privileged: true,
+        ..ContainerSpec::default()
+    };
+    let id = env.engine.create_container(&spec).await.expect("container");
+    env.engine.start_container(&id).await.expect("started");
+    let ended = async {
+        while env.engine.inspect_container(&id).await.expect("inspected").is_some_and(|s| s.running) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("an end");
+    env.engine.remove_container(&id).await.expect("removed");
+    env.finish().await;
+}
+
 /// A source that knows one build, which is over.
 struct Knows(BuildId);
 
 #[async_trait]
 impl WorkSource for Knows {
-    async fn run(&self, _: std::sync::Arc<dyn BuildHandler>, _: CancellationToken) -> Result<(), SourceError> {
+    async fn run(&self, _: Arc<dyn BuildHandler>, _: CancellationToken) -> Result<(), SourceError> {
         Ok(())
     }
 

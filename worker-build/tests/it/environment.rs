@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use worker_build::{
     Builder,
     config::{BuildConfig, BuildLimits, EngineAccess, Registry},
+    prepare_work_dir,
 };
 
 use crate::{forge::Forge, report::Report};
@@ -46,17 +47,20 @@ pub async fn environment(test: &str) -> Option<Environment> {
     let settings = read(&file);
     let url: EngineUrl = settings["BYOP_BUILD_ENGINE"].parse().expect("engine address");
     let work = TempDir::new().expect("work directory");
+    let work_dir = work.path().join("builds");
+    prepare_work_dir(&work_dir).expect("work directory");
     // There is no pull mirror where a public hub serves, but always a registry; what it has not, the hub has.
     let mirror = settings["BYOP_TEST_REGISTRY"].clone();
     let config = BuildConfig {
         engine: EngineAccess { url: url.clone(), certs: None, ssh_key: None, ssh_host_key: None },
-        image: "byop/builder:1".into(),
+        image: shared::config::optional("BYOP_BUILD_IMAGE").unwrap_or_else(|| "byop/builder:1".into()),
         limits: BuildLimits {
             memory_bytes: 1 << 30,
             milli_cpus: 2000,
             pids: 1024,
             time: Duration::from_secs(240),
             disk_bytes: 8 << 30,
+            free_bytes: 0,
             source_bytes: 64 << 20,
         },
         // It takes images without a login.
@@ -68,8 +72,10 @@ pub async fn environment(test: &str) -> Option<Environment> {
         },
         concurrency: 1,
         log_bytes: 1 << 20,
-        work_dir: work.path().to_owned(),
+        work_dir,
         allow_cidrs: Vec::new(),
+        deny_cidrs: Vec::new(),
+        deny_hosts: Vec::new(),
         dev_mode: true,
     };
     let engine = Engine::connect(&url, None).await.expect("the environment's engine");
@@ -114,6 +120,7 @@ impl Environment {
             deploy_key: None,
             host_keys: Vec::new(),
             variables: Vec::new(),
+            variables_fingerprint: String::new(),
             repository: format!("test/{}", app.0.as_simple()),
             requested_at: 0,
         }

@@ -54,14 +54,26 @@ impl Forge {
         git(&path, &["rev-parse", "HEAD"])
     }
 
-    /// Commits a submodule at `at`: this commit of that URL.
-    pub fn submodule(&self, repository: &str, at: &str, url: &str, commit: &str) {
+    /// An annotated tag at what `main` is now.
+    pub fn tag(&self, repository: &str, name: &str) {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@t.test"];
+        git(&self.path(repository), &[&identity[..], &["tag", "--annotate", "--message=x", name]].concat());
+    }
+
+    /// Commits a submodule at `at`: this commit of that URL. Returns the commit that has it.
+    pub fn submodule(&self, repository: &str, at: &str, url: &str, commit: &str) -> String {
+        self.submodules(repository, at, &[(at, url)], commit)
+    }
+
+    /// The same with several entries, by name and URL, for one path.
+    pub fn submodules(&self, repository: &str, at: &str, entries: &[(&str, &str)], commit: &str) -> String {
         let path = self.path(repository);
-        std::fs::write(path.join(".gitmodules"), format!("[submodule \"{at}\"]\n\tpath = {at}\n\turl = {url}\n"))
-            .expect("file");
+        let entry = |(name, url): &(&str, &str)| format!("[submodule \"{name}\"]\n\tpath = {at}\n\turl = {url}\n");
+        std::fs::write(path.join(".gitmodules"), entries.iter().map(entry).collect::<String>()).expect("file");
         git(&path, &["add", ".gitmodules"]);
         git(&path, &["update-index", "--add", "--cacheinfo", &format!("160000,{commit},{at}")]);
         git(&path, &["-c", "user.name=t", "-c", "user.email=t@t.test", "commit", "--quiet", "--message=x"]);
+        git(&path, &["rev-parse", "HEAD"])
     }
 
     pub fn path(&self, repository: &str) -> PathBuf {
@@ -81,7 +93,8 @@ fn git(path: &Path, argv: &[&str]) -> String {
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
 }
 
-/// One request per connection. Repositories whose name begins with `private` want a login.
+/// One request per connection. Repositories whose name begins with `private` want a login; those that begin with
+/// `moved` are found under the name that ends in `.git` only.
 async fn answer(stream: TcpStream, root: PathBuf) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let mut head = Vec::new();
@@ -107,6 +120,19 @@ async fn answer(stream: TcpStream, root: PathBuf) -> Option<()> {
         return stream.write_all(refused.as_bytes()).await.ok();
     }
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let (repository, rest) = path[1..].split_once('/')?;
+    let path = if repository.starts_with("moved") {
+        let Some(name) = repository.strip_suffix(".git") else {
+            let there = format!(
+                "HTTP/1.1 301 Moved Permanently\r\nLocation: /{repository}.git/{rest}?{query}\r\nContent-Length: 0\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            return stream.write_all(there.as_bytes()).await.ok();
+        };
+        format!("/{name}/{rest}")
+    } else {
+        path.to_owned()
+    };
     let mut child = AsyncCommand::new("git")
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)

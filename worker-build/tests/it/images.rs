@@ -6,7 +6,7 @@ use shared::worksource::FailureCode;
 
 use crate::environment::{code, dockerfile, environment};
 
-fn docker(args: &[&str]) -> String {
+pub fn docker(args: &[&str]) -> String {
     let done = Command::new("docker").args(args).output().expect("docker");
     assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8_lossy(&done.stdout).trim().to_owned()

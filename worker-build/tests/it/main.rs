@@ -3,6 +3,7 @@
 //! They need the local environment (`BYOP_TEST_ENV_FILE`); without it each says that it was skipped.
 
 mod builds;
+mod caches;
 mod crashes;
 mod deploy_keys;
 mod engines;
@@ -10,6 +11,8 @@ mod environment;
 mod forge;
 mod images;
 mod isolation;
+mod limits;
 mod neighbour;
 mod report;
 mod sshd;
+mod together;

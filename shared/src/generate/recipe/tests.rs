@@ -68,6 +68,11 @@ fn dockerfiles_of_the_repository() {
     ");
     assert!(made(&[package, own], &generate).contains("ignored Dockerfile: the app is set to generate"));
     assert!(made(&[package, development], &Wishes::default()).contains("it starts a development server"));
+    let named = Wishes { dockerfile_path: "Dockerfile".parse().ok(), ..Wishes::default() };
+    let used = made(&[package, development], &named);
+    assert!(used.contains("because the app names it") && used.ends_with("own: Dockerfile"), "{used}");
+    let used = made(&[development, ("server.js", "")], &Wishes::default());
+    assert!(used.contains("because no known stack was found") && used.ends_with("own: Dockerfile"), "{used}");
     assert!(made(&[package, own], &elsewhere).starts_with("dockerfile_missing"));
     assert!(made(&[package, ("deploy/app.Dockerfile", "FROM x\n")], &elsewhere).contains("own: deploy/app.Dockerfile"));
     assert!(made(&[("Dockerfile", "# empty\n")], &Wishes::default()).starts_with("dockerfile_unusable"));

@@ -27,6 +27,9 @@ const ENTRIES: &[&str] =
 /// Scripts of an installation, which may need any file of the tree.
 const INSTALL_SCRIPTS: &[&str] = &["preinstall", "install", "postinstall", "prepare", "prepublish"];
 
+/// What is installed is a layer of its own in the image: it changes seldom, and is most of it.
+const MODULES: &str = "/opt/node_modules";
+
 fn package(tree: &SourceTree) -> Option<Map<String, Value>> {
     match serde_json::from_str(&tree.text("package.json")?).ok()? {
         Value::Object(package) => Some(package),
@@ -155,7 +158,9 @@ impl Stack for Node {
             manifests,
             install,
             build: build(&package, &mut notes),
-            artefacts: vec![Artefact { from: "/app".into(), to: "/app".into() }],
+            artefacts: [(MODULES, "/app/node_modules"), ("/app", "/app")]
+                .map(|(from, to)| Artefact { from: from.into(), to: to.into() })
+                .into(),
             env: assets::env(&variables),
             user: USER,
             port,
@@ -176,6 +181,7 @@ fn build(package: &Map<String, Value>, notes: &mut Vec<String>) -> Vec<Step> {
         steps.push(Step::new(&["npm", "run", "build"]));
     }
     steps.push(Step::new(&["npm", "prune", "--omit=dev", "--ignore-scripts"]).cached("byop-npm", "/root/.npm"));
+    steps.push(Step::new(&["sh", "-c", "mkdir -p node_modules && mv node_modules \"$0\"", MODULES]));
     steps
 }
 

@@ -193,7 +193,10 @@ fn start(interface: &Interface, port: Port) -> Vec<String> {
         Interface::Wsgi(app) => {
             vec!["gunicorn", "--bind", &bind, "--workers", "2", "--threads", "4", "--worker-tmp-dir", "/dev/shm", app]
         }
-        Interface::Asgi(app) => vec!["uvicorn", "--host", "0.0.0.0", "--port", &port, "--proxy-headers", app],
+        // Nobody but the proxy in front reaches a release, and its address is not known before.
+        Interface::Asgi(app) => {
+            vec!["uvicorn", "--host", "0.0.0.0", "--port", &port, "--proxy-headers", "--forwarded-allow-ips=*", app]
+        }
         Interface::Script(path) => vec!["python3", path],
     };
     words.into_iter().map(str::to_owned).collect()
@@ -230,6 +233,12 @@ mod tests {
         assert_eq!(found(&django), "Wsgi(\"site1.wsgi:application\")");
         assert_eq!(found(&[("server.py", "import http.server")]), "Script(\"server.py\")");
         assert_eq!(found(&[("lib-x/a.py", "app = Flask(__name__)"), ("tests/app.py", "app = Flask(__name__)")]), "-");
+    }
+
+    #[test]
+    fn the_proxy_in_front_is_believed() {
+        let argv = start(&Interface::Asgi("app:app".into()), Port::saturating(8000));
+        assert!(argv.ends_with(&["--proxy-headers".into(), "--forwarded-allow-ips=*".into(), "app:app".into()]));
     }
 
     #[test]

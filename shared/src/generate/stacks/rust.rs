@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::{Stack, assets};
@@ -153,7 +154,7 @@ impl Stack for Rust {
             runtime_image: BaseImage::new(prefix, images::DEBIAN),
             manifests: Vec::new(),
             install: Vec::new(),
-            build: vec![install(&package, &binary, locked)],
+            build: vec![install(&package, &binary, locked, wishes)],
             artefacts: assets::artefacts(&tree.below(&package.directory), &source(&package.directory)),
             env: assets::env(if needs_rocket(tree) { &env } else { &env[..2] }),
             user: USER,
@@ -176,21 +177,34 @@ fn needs_rocket(tree: &SourceTree) -> bool {
     tree.text("Cargo.lock").or_else(|| tree.text("Cargo.toml")).is_some_and(|text| text.contains("rocket"))
 }
 
-/// `cargo install` puts the binary outside of the cached target directory by itself, without a shell.
-fn install(package: &Package, binary: &str, locked: bool) -> Step {
+/// Cargo takes a source for unchanged that is older than what it built, and a layer from the cache has files as old as
+/// itself: what was built last in the target directory may be newer, and of another commit. So all sources are new.
+const AS_NEW: &[&str] = &["sh", "-c", "find . -type f -exec touch {} + && exec \"$@\"", "sh"];
+
+/// `cargo install` puts the binary outside of the cached target directory by itself.
+fn install(package: &Package, binary: &str, locked: bool, wishes: &Wishes) -> Step {
     let path = source(&package.directory);
-    let mut argv = vec!["cargo", "install", "--path", &path, "--bin", binary, "--root", "/out", "--no-track"];
+    let mut argv = AS_NEW.to_vec();
+    argv.extend(["cargo", "install", "--path", &path, "--bin", binary, "--root", "/out", "--no-track"]);
     if locked {
         argv.push("--locked");
     }
     Step::new(&argv)
         .cached("byop-cargo-registry", "/usr/local/cargo/registry")
-        .cached("byop-cargo-target", "/cache/target")
+        .cached(target_cache(wishes), "/cache/target")
+}
+
+/// Every app is built at the same path, and Cargo tells packages apart by path, name and version only.
+fn target_cache(wishes: &Wishes) -> String {
+    let app = wishes.app.map(|app| app.to_string()).unwrap_or_default();
+    let whose = Sha256::digest(format!("{app}/{}", wishes.base_directory));
+    format!("byop-cargo-target-{}", hex::encode(&whose[..8]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::AppId;
 
     fn chosen(files: &[(&str, &str)]) -> String {
         match choose(&SourceTree::in_memory(files.iter().copied())) {
@@ -218,6 +232,19 @@ mod tests {
             ("crates/model/Cargo.toml", lib),
         ];
         assert_eq!(chosen(&members), "crates/api:api");
+    }
+
+    #[test]
+    fn each_app_and_directory_has_its_own_target() {
+        let (a, b) = (AppId::new(), AppId::new());
+        let wishes = |app, directory: &str| Wishes {
+            app: Some(app),
+            base_directory: directory.parse().expect("path"),
+            ..Wishes::default()
+        };
+        let caches = [(a, "x"), (a, "y"), (b, "x")].map(|(app, dir)| target_cache(&wishes(app, dir)));
+        assert!(caches[0] != caches[1] && caches[0] != caches[2], "{caches:?}");
+        assert_eq!(caches[0], target_cache(&wishes(a, "x")));
     }
 
     #[test]

@@ -6,11 +6,18 @@ use super::*;
 use crate::{
     domain::{AppId, ClientId},
     queue::{JobKind, NewJob, enqueue},
-    store::{builds::NewBuild, scratch::Scratch, sql, status_events},
+    store::{
+        builds::NewBuild,
+        log_segments::{self, Appended, LogTarget},
+        scratch::Scratch,
+        sql, status_events,
+    },
+    worksource::{BuildReport, Stage},
 };
 
 crate::on_both_databases! {
     a_build_that_succeeds_on_its_second_attempt,
+    only_a_live_attempt_of_a_known_build_runs,
     failures_keep_their_code_and_leave_the_current_image,
     a_log_is_bounded_and_says_so_and_only_its_holder_writes,
     the_forges_own_host_keys_are_read_however_many_there_are,
@@ -37,6 +44,8 @@ impl BuildHandler for Scripted {
         assert!(!report.push_credentials().await?.user.is_empty());
         self.0.lock().expect("lock").remove(0)
     }
+
+    async fn abandoned(&self, _: BuildId, _: i64) {}
 }
 
 fn image(digest: &str) -> BuildOutcome {
@@ -86,7 +95,7 @@ impl Scene {
                     stop.cancel();
                     return build;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(20)).await;
             }
         };
         let worked = source.run(Arc::new(Scripted(Mutex::new(results))), stop.clone());
@@ -123,6 +132,24 @@ async fn a_build_that_succeeds_on_its_second_attempt(scratch: &Scratch) {
     assert!(other.is_empty(), "another client reads the log");
     let grants = sql("select id from registry_grants").fetch_all(&scene.db, |r| r.text("id")).await.expect("grants");
     assert!(grants.is_empty(), "a login outlived its build");
+}
+
+async fn only_a_live_attempt_of_a_known_build_runs(scratch: &Scratch) {
+    let scene = scene(scratch).await;
+    let id = scene.request().await;
+    let key = MasterKey::new(&[7; 32]).expect("key");
+    let worker = WorkerConfig::new(JobKind::Build);
+    let source = LocalSource { db: scene.db.clone(), key, worker, max_log_bytes: 1000 };
+    let runs = async |build, attempt| source.is_running(build, attempt).await.expect("answered");
+    let build = builds::get(&scene.db, scene.client, id).await.expect("read").expect("build");
+    assert!(!runs(id, 1).await, "nobody has it yet");
+    let claim = "update jobs set state = 'running', attempt = 2, lease_owner = 'me' where id = $1";
+    sql(claim).text(build.job).execute(&scene.db).await.expect("claimed");
+    assert!(runs(id, 2).await && !runs(id, 1).await);
+    let end = "update jobs set state = 'succeeded', lease_owner = null, finished_at = 1 where id = $1";
+    sql(end).text(build.job).execute(&scene.db).await.expect("ended");
+    assert!(!runs(id, 2).await);
+    assert!(runs(BuildId::new(), 1).await, "another installation's");
 }
 
 async fn failures_keep_their_code_and_leave_the_current_image(scratch: &Scratch) {

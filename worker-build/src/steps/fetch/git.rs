@@ -25,16 +25,21 @@ use tokio::{
     time::{Instant, interval, sleep_until},
 };
 
-use super::{address, host_keys, problems};
+use super::{address, host_keys, problems, size};
 use crate::{
     config::BuildConfig,
-    steps::work_dir::{WorkDir, unusable},
+    steps::work_dir::{DEPLOY_KEY, WorkDir, unusable},
 };
 
 /// What git says is an error message or a list of refs; more is not kept.
 const KEEP: u64 = 1 << 20;
 /// How often the size of what was fetched is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// What a run of git may use of this machine; what it unpacks is a stranger's. (The kernel counts processes for the user,
+/// so that number is a bound on forks without end and no more.)
+const MEMORY: u64 = 2 << 30;
+const PROCESSES: u64 = 1024;
 
 /// Nothing of the machine's or the repository's own configuration makes git run something or talk to other places.
 const CONFIG: &[&str] = &[
@@ -54,6 +59,11 @@ const CONFIG: &[&str] = &[
     "fetch.recurseSubmodules=false",
     "http.followRedirects=false",
     "gc.auto=0",
+    // Memory stays far below the limit: large files are copied and not held, and one thread unpacks.
+    "core.bigFileThreshold=1m",
+    "core.packedGitWindowSize=16m",
+    "core.packedGitLimit=256m",
+    "pack.threads=1",
     "maintenance.auto=false",
     "init.defaultBranch=main",
     "advice.detachedHead=false",
@@ -112,7 +122,7 @@ impl Git {
             git.config.push("protocol.http.allow=always".to_owned());
         }
         if let Some(key) = &order.deploy_key {
-            let path = dir.file("deploy_key");
+            let path = dir.file(DEPLOY_KEY);
             let text = format!("{}\n", key.expose_secret().trim_end());
             write_private(&path, text.as_bytes()).await.map_err(unusable)?;
             git.identity = Some(path);
@@ -134,8 +144,12 @@ impl Git {
         match url.scheme() {
             GitScheme::Ssh => self.allow_ssh(url, ip).await?,
             GitScheme::Https | GitScheme::Http => {
+                // An address needs no look-up, so there is none to pin.
+                let literal = url.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
                 let ip = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
-                self.config.push(format!("http.curloptResolve={}:{}:{ip}", url.host(), url.port()));
+                if !literal {
+                    self.config.push(format!("http.curloptResolve={}:{}:{ip}", url.host(), url.port()));
+                }
             }
         }
         self.hosts.insert(at, ip);
@@ -175,15 +189,18 @@ impl Git {
     /// What the remote lists for these ref names; no match is an empty list.
     pub async fn ask_remote(&mut self, refs: &[&str], limit: Duration) -> Result<String, BuildFailure> {
         let wanted = refs.first().copied().unwrap_or_default();
-        match self.ls_remote(refs, limit).await {
-            // Some forges answer only under the name that ends in `.git`, and point there.
-            Err(e) if problems::is_redirect(&e) && !self.url.ends_with(".git") => {
-                self.url = format!("{}.git", self.url.trim_end_matches('/'));
-                self.ls_remote(refs, limit).await
-            }
+        let listed = match self.ls_remote(refs, limit).await {
+            Err(e) if self.follow(&e) => self.ls_remote(refs, limit).await,
             other => other,
-        }
-        .map_err(|e| problems::explain(&e, wanted))
+        };
+        listed.map_err(|e| problems::explain(&e, wanted))
+    }
+
+    /// Some forges answer only under the name that ends in `.git`, and point there; it is the name from then on.
+    fn follow(&mut self, e: &GitError) -> bool {
+        let Some(url) = problems::redirected(e, &self.url) else { return false };
+        self.url = url;
+        true
     }
 
     async fn ls_remote(&self, refs: &[&str], limit: Duration) -> Result<String, GitError> {
@@ -193,7 +210,14 @@ impl Git {
     }
 
     /// Fetches `spec` from the order's URL.
-    pub async fn fetch(&self, options: &[&str], spec: &str, limit: Duration) -> Result<(), GitError> {
+    pub async fn fetch(&mut self, options: &[&str], spec: &str, limit: Duration) -> Result<(), GitError> {
+        match self.fetch_once(options, spec, limit).await {
+            Err(e) if self.follow(&e) => self.fetch_once(options, spec, limit).await,
+            other => other,
+        }
+    }
+
+    async fn fetch_once(&self, options: &[&str], spec: &str, limit: Duration) -> Result<(), GitError> {
         let mut argv = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
         argv.extend(options);
         argv.extend(["--", &self.url, spec]);
@@ -228,6 +252,7 @@ impl Git {
             Some(0) => Ok(String::from_utf8_lossy(&out).into_owned()),
             // What `timeout` answers when it had to kill.
             Some(124 | 137) => Err(GitError::TooLate(limit)),
+            _ if problems::is_past_a_limit(&words) => Err(GitError::TooBig),
             _ => Err(GitError::Failed { words }),
         }
     }
@@ -235,7 +260,9 @@ impl Git {
     fn command(&self, argv: &[&str], limit: Duration) -> Command {
         let mut command = Command::new("timeout");
         // Its limit is behind ours: it is there for the case that we are gone.
-        command.arg("--signal=KILL").arg((limit.as_secs() + 5).to_string()).arg("git");
+        command.arg("--signal=KILL").arg((limit.as_secs() + 5).to_string()).arg("prlimit");
+        command.arg(format!("--as={MEMORY}")).arg(format!("--nproc={PROCESSES}"));
+        command.arg(format!("--fsize={}", self.max_bytes)).arg(format!("--cpu={}", limit.as_secs())).arg("git");
         for setting in &self.config {
             command.arg("-c").arg(setting);
         }
@@ -250,6 +277,7 @@ impl Git {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_LITERAL_PATHSPECS", "1")
             .env("GIT_LFS_SKIP_SMUDGE", "1")
             .env("GIT_SSH_VARIANT", "ssh")
             // A constant for the shell that git gives it to; the path is read from the environment.
@@ -263,11 +291,20 @@ impl Git {
         let mut look = interval(LOOK);
         loop {
             look.tick().await;
-            let (root, max) = (self.source.clone(), self.max_bytes);
-            if let Ok(true) = tokio::task::spawn_blocking(move || is_bigger(&root, max)).await {
+            if self.is_too_big().await {
                 return;
             }
         }
+    }
+
+    /// The last look: what came between two others counts too.
+    pub async fn judge_size(&self) -> Result<(), BuildFailure> {
+        if self.is_too_big().await { Err(problems::explain(&GitError::TooBig, "")) } else { Ok(()) }
+    }
+
+    async fn is_too_big(&self) -> bool {
+        let (root, max) = (self.source.clone(), self.max_bytes);
+        tokio::task::spawn_blocking(move || size::is_bigger(&root, max, size::MAX_ENTRIES)).await.unwrap_or(true)
     }
 }
 
@@ -329,26 +366,6 @@ async fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).await?;
     file.write_all(content).await?;
     file.flush().await
-}
-
-/// Whether the files below a directory have more bytes than this; stops counting when they have.
-fn is_bigger(root: &Path, max: u64) -> bool {
-    let (mut waiting, mut sum) = (vec![root.to_owned()], 0);
-    while let Some(directory) = waiting.pop() {
-        // What disappears while we look is a temporary file.
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_dir() {
-                waiting.push(entry.path());
-            } else {
-                sum += meta.len();
-            }
-            if sum > max {
-                return true;
-            }
-        }
-    }
-    false
 }
 
 /// A failure of the machine, or one that has nothing to do with the remote.

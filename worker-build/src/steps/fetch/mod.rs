@@ -8,6 +8,7 @@ mod address;
 mod git;
 mod host_keys;
 mod problems;
+mod size;
 mod submodules;
 
 use std::{path::PathBuf, time::Duration};
@@ -46,13 +47,14 @@ pub async fn fetch(
         Some(sha) => sha.clone(),
         None => find_commit(&mut git, &order.git_ref).await?,
     };
-    fetch_commit(&git, &commit, &order.git_ref).await?;
+    fetch_commit(&mut git, &commit, &order.git_ref).await?;
     git.run(&["checkout", "--quiet", "--detach", "--force", &commit, "--"], CHECKOUT).await?;
     log.say(format!("Commit {commit}")).await;
     if order.submodules {
         submodules::fetch(&mut git, config, &url, log).await?;
     }
     git.forget_keys();
+    git.judge_size().await?;
     strip_git(dir).await?;
     Ok(Source { path: dir.source(), commit })
 }
@@ -88,7 +90,7 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// Fetches one commit without its history; where the server gives no single commits, the whole ref.
-async fn fetch_commit(git: &Git, commit: &str, wanted: &str) -> Result<(), BuildFailure> {
+async fn fetch_commit(git: &mut Git, commit: &str, wanted: &str) -> Result<(), BuildFailure> {
     match git.fetch(&["--depth=1"], commit, FETCH).await {
         Err(e) if problems::is_refused_commit(&e) => {}
         Err(e) => return Err(problems::explain(&e, wanted)),

@@ -38,11 +38,20 @@ pub fn is_refused_commit(e: &GitError) -> bool {
     says(e, "unadvertised object") || says(e, "not our ref")
 }
 
-/// The server points to another address.
-pub fn is_redirect(e: &GitError) -> bool {
-    ["returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308", "redirect"]
+/// The URL to try in place of this one, when the server points to another.
+pub fn redirected(e: &GitError, url: &str) -> Option<String> {
+    let signs =
+        ["returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308", "redirect"];
+    let points = signs.iter().any(|words| says(e, words));
+    (points && !url.ends_with(".git")).then(|| format!("{}.git", url.trim_end_matches('/')))
+}
+
+/// Words of a git that met a limit of its process: on memory, on the size of a file, or on processor time.
+pub fn is_past_a_limit(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["out of memory", "cannot allocate memory", "file too large", "signal 25", "signal 24"]
         .iter()
-        .any(|words| says(e, words))
+        .any(|s| words.contains(s))
 }
 
 fn says(e: &GitError, words: &str) -> bool {
@@ -55,11 +64,11 @@ pub fn explain(e: &GitError, wanted: &str) -> BuildFailure {
         GitError::Failed { words } => meaning(words, wanted),
         GitError::TooBig => BuildFailure::permanent(
             FailureCode::SourceTooBig,
-            "The repository's files are larger than a build may have. Remove large files from the repository.",
+            "The repository's files are larger or more than a build may have. Remove large files from the repository.",
         ),
         GitError::TooLate(limit) => BuildFailure::transient(
             FailureCode::GitUnreachable,
-            format!("The Git host did not finish within {} seconds. Try again later.", limit.as_secs()),
+            format!("Fetching the source did not finish within {} seconds. Try again later.", limit.as_secs()),
         ),
         GitError::Machine(e) => machine(e),
     }

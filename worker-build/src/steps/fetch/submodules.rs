@@ -1,6 +1,7 @@
 //! Submodules, level by level, each under the same URL policy as the repository itself.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -37,10 +38,12 @@ pub async fn fetch(git: &mut Git, config: &BuildConfig, url: &GitUrl, log: &mut 
             if count > MAX_MODULES {
                 return Err(refused(format!("The repository has more than {MAX_MODULES} submodules.")));
             }
+            // All of them are judged before the first is fetched: which of them git takes for a path is its own matter.
+            for module in &modules {
+                git.allow(&parse(&module.url, config.dev_mode)?).await?;
+            }
             for module in modules {
-                let module_url = parse(&module.url, config.dev_mode)?;
-                git.allow(&module_url).await?;
-                log.say(format!("Submodule {} from {}", module.path.display(), module_url.as_str())).await;
+                log.say(format!("Submodule {} from {}", module.path.display(), module.url)).await;
                 update(git, &at, &module).await?;
                 next.push((at.join(&module.path), module.url));
             }
@@ -60,23 +63,29 @@ async fn modules(git: &Git, at: &Path, parent: &str) -> Result<Vec<Module>, Buil
     let file = file.to_string_lossy().into_owned();
     let text =
         git.run(&["config", "--file", &file, "--null", "--get-regexp", r"^submodule\..*\.(path|url)$"], READ).await?;
-    let (mut paths, mut urls) = (Vec::new(), Vec::new());
-    for entry in text.split('\0') {
-        let Some((key, value)) = entry.split_once('\n') else { continue };
-        let Some((name, field)) = key.trim_start_matches("submodule.").rsplit_once('.') else { continue };
-        match field {
-            "path" => paths.push((name.to_owned(), value.to_owned())),
-            _ => urls.push((name.to_owned(), value.to_owned())),
+    read(&text, parent)
+}
+
+/// What git lists of a `.gitmodules`. What stands there twice is refused: git could take the other one.
+fn read(listed: &str, parent: &str) -> Result<Vec<Module>, BuildFailure> {
+    let (mut paths, mut urls) = (BTreeMap::new(), BTreeMap::new());
+    for entry in listed.split('\0').filter(|e| !e.is_empty()) {
+        let (key, value) = entry.split_once('\n').ok_or_else(|| refused(format!("{entry:?} has no value.")))?;
+        let Some((name, field)) = key.strip_prefix("submodule.").and_then(|k| k.rsplit_once('.')) else { continue };
+        let list = if field == "path" { &mut paths } else { &mut urls };
+        if list.insert(name, value).is_some() {
+            return Err(refused(format!("The submodule {name:?} has two entries for its {field}.")));
         }
     }
-    paths
-        .into_iter()
-        .map(|(name, path)| {
-            let url = urls.iter().find(|(n, _)| *n == name).map(|(_, url)| url.as_str());
-            let url = url.ok_or_else(|| refused(format!("The submodule {name:?} has no URL.")))?;
-            Ok(Module { path: checked_path(&path)?, url: absolute(parent, url)?, name })
-        })
-        .collect()
+    let mut taken = BTreeSet::new();
+    let modules = paths.into_iter().map(|(name, path)| {
+        if !taken.insert(path) {
+            return Err(refused(format!("Two submodules have the path {path:?}.")));
+        }
+        let url = urls.get(name).ok_or_else(|| refused(format!("The submodule {name:?} has no URL.")))?;
+        Ok(Module { name: name.to_owned(), path: checked_path(path)?, url: absolute(parent, url)? })
+    });
+    modules.collect()
 }
 
 /// A path below the tree. Git checks it too; this is so that nothing else has to.
@@ -111,17 +120,26 @@ fn absolute(parent: &str, url: &str) -> Result<String, BuildFailure> {
 
 async fn update(git: &Git, at: &Path, module: &Module) -> Result<(), BuildFailure> {
     let (at, path) = (at.to_string_lossy(), module.path.to_string_lossy());
-    // Said to git in so many words, since there is no remote here that a relative URL could be relative to.
-    let key = format!("submodule.{}.url", module.name);
-    git.run(&["-C", &at, "config", &key, &module.url], READ).await?;
     let shallow = ["-C", &at, "submodule", "update", "--init", "--quiet", "--depth=1", "--", &path];
     let whole = ["-C", &at, "submodule", "update", "--init", "--quiet", "--", &path];
-    match git.output(&shallow, UPDATE).await {
+    name_url(git, &at, module, &module.url).await?;
+    let mut updated = git.output(&shallow, UPDATE).await;
+    if let Some(url) = updated.as_ref().err().and_then(|e| super::problems::redirected(e, &module.url)) {
+        name_url(git, &at, module, &url).await?;
+        updated = git.output(&shallow, UPDATE).await;
+    }
+    match updated {
         Ok(_) => Ok(()),
         // A server that gives no single commits gives all of them.
         Err(e) if super::problems::is_refused_commit(&e) => git.run(&whole, UPDATE).await.map(|_| ()),
         Err(e) => Err(super::problems::explain(&e, "")),
     }
+}
+
+/// Said to git in so many words, since there is no remote here that a relative URL could be relative to.
+async fn name_url(git: &Git, at: &str, module: &Module, url: &str) -> Result<(), BuildFailure> {
+    let key = format!("submodule.{}.url", module.name);
+    git.run(&["-C", at, "config", &key, url], READ).await.map(|_| ())
 }
 
 fn refused(message: String) -> BuildFailure {
@@ -139,6 +157,20 @@ mod tests {
         assert_eq!(absolute(base, "../../x/y").ok().as_deref(), Some("https://git.example.com/x/y"));
         assert!(absolute(base, "../../../../x").is_err());
         assert_eq!(absolute(base, "https://h/x").ok().as_deref(), Some("https://h/x"));
+    }
+
+    #[test]
+    fn nothing_stands_there_twice() {
+        let entry = |key: &str, value: &str| format!("submodule.{key}\n{value}\0");
+        let (path, url) = (entry("a.path", "lib"), entry("a.url", "https://h/a"));
+        let read = |entries: &[&str]| read(&entries.concat(), "https://h/app");
+        assert_eq!(read(&[&path, &url]).map(|m| m.len()).ok(), Some(1));
+        let (other, elsewhere) = (entry("b.path", "lib"), entry("b.url", "https://127.0.0.1/b"));
+        assert!(read(&[&path, &url, &other, &elsewhere]).is_err());
+        assert!(read(&[&other, &elsewhere, &path, &url]).is_err());
+        assert!(read(&[&path, &url, &entry("a.url", "https://127.0.0.1/b")]).is_err());
+        assert!(read(&[&path, &entry("a.path", "lib2"), &url]).is_err());
+        assert!(read(&[&path]).is_err());
     }
 
     #[test]
