@@ -129,7 +129,8 @@ async fn write_other(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64
         }
         End::HandBack { after } => {
             let state = fenced(st::HAND_BACK).int(millis(*after)).fetch_optional(&mut *tx, |r| r.text("state")).await?;
-            (event_of(state.as_deref(), "handed_back"), None, u64::from(state.is_some()))
+            let going_on = if after.is_zero() { "handed_back" } else { "" };
+            (event_of(state.as_deref(), going_on), None, u64::from(state.is_some()))
         }
         End::Retry { message, after } => {
             let retry = fenced(st::RETRY).int(millis(*after)).text(message);
@@ -137,7 +138,8 @@ async fn write_other(tx: &mut Tx, owner: &str, settlement: &Settlement, now: i64
             (event_of(state.as_deref(), "retried"), Some(message.as_str()), u64::from(state.is_some()))
         }
     };
-    if changed == 1 {
+    // A job that waits is looked at often; that is no news.
+    if changed == 1 && !event.is_empty() {
         st::event(tx, job.id, event, detail, now).await?;
     }
     Ok(changed == 1)
