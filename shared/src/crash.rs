@@ -19,3 +19,21 @@ pub async fn around<T>(step: &'static str, work: impl Future<Output = T>) -> T {
     point(step, "after");
     done
 }
+
+/// Waits until a process that was to die at `place` has, and checks that it did it in this way.
+#[cfg(feature = "testing")]
+pub async fn dies(process: &mut std::process::Child, place: &str) {
+    use std::{os::unix::process::ExitStatusExt, time::Duration};
+    const ABORTED: i32 = 6;
+    let until = tokio::time::Instant::now() + Duration::from_secs(120);
+    loop {
+        match process.try_wait() {
+            Ok(Some(end)) => {
+                assert_eq!(end.signal(), Some(ABORTED), "{place}: the process ended otherwise: {end}");
+                return;
+            }
+            other => assert!(tokio::time::Instant::now() < until, "{place}: the process did not die: {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

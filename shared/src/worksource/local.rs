@@ -118,8 +118,8 @@ impl LocalHandler {
             let mut tx = self.db.begin().await?;
             let moved = builds::finish_success(&mut tx, lease.fence(), id, image, self.db.now_ms()).await?;
             registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
-            tx.commit().await?;
-            Ok(moved)
+            // What a late attempt would take back belongs to the next one.
+            Ok(moved && tx.commit_under(lease.fence()).await?)
         };
         ended(until_taken(lease, done).await)
     }
@@ -154,8 +154,8 @@ impl LocalHandler {
             let mut tx = self.db.begin().await?;
             let moved = builds::finish_failed(&mut tx, lease.fence(), id, to, why, self.db.now_ms()).await?;
             registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
-            tx.commit().await?;
-            Ok(moved)
+            // What a late attempt would take back belongs to the next one.
+            Ok(moved && tx.commit_under(lease.fence()).await?)
         };
         ended(until_taken(lease, done).await)
     }

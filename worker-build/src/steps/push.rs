@@ -21,7 +21,6 @@ use crate::{engine::unavailable, log::BuildLog};
 
 const TRIES: u32 = 3;
 const LIMIT: Duration = Duration::from_secs(600);
-const SHORT: Duration = Duration::from_secs(30);
 
 /// Pushes the image and returns what the registry has now.
 pub async fn push(
@@ -47,9 +46,8 @@ pub async fn push(
             Err(said) => return Err(refused(&log.redacted(&short(&said)))),
         }
     };
+    // The image stays: its layers are the cache's anyhow, and what is not needed goes when the disk needs room.
     log.say(format!("Pushed {digest}")).await;
-    // The cache keeps the layers; the image itself would only take disk.
-    let _ = builder.run(&Exec::new(["docker", "image", "rm", "--force", &reference]), SHORT).await;
     Ok(BuildOutcome { repository: order.repository.clone(), tag: image.tag, digest })
 }
 

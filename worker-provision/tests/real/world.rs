@@ -1,13 +1,13 @@
 //! What a test of servers stands on: a database with a client, the environment's settings, and the worker's binary.
 
 use std::{
-    os::unix::process::ExitStatusExt,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use shared::{
+    crash,
     docker::Engine,
     domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
     providers::LocalSettings,
@@ -197,16 +197,7 @@ impl World {
 
     /// A worker that dies at a place of its work, and is seen to.
     pub async fn dies_at(&self, place: &str) {
-        let mut dying = self.worker(Some(place));
-        let until = Instant::now() + Duration::from_secs(120);
-        let end = loop {
-            match dying.0.try_wait().unwrap() {
-                Some(end) => break end,
-                None => assert!(Instant::now() < until, "{place}: the worker did not die"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        assert_eq!(end.signal(), Some(6), "{place}: the worker ended otherwise: {end}");
+        crash::dies(&mut self.worker(Some(place)).0, place).await;
     }
 
     /// Waits until a server is in a state on its way.
