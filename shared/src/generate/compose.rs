@@ -14,6 +14,8 @@ use crate::domain::{AppId, DeploymentId, DomainName, EnvName, HealthPath, ImageD
 
 /// The header by which the outside sees which release answers.
 pub const RELEASE_HEADER: &str = "X-Byop-Release";
+/// Laid over a release's compose file, it keeps Traefik from the release.
+pub const UNROUTED: &str = "services: {web: {labels: {traefik.enable: \"false\"}}}\n";
 /// What an image may still do as root before it changes to its own user. A process that starts as another user has
 /// none of these, since nothing can be gained back.
 const CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];

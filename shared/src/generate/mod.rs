@@ -23,7 +23,8 @@ mod source;
 pub mod stacks;
 
 pub use compose::{
-    ComposeError, DeploymentCompose, Limits, RELEASE_HEADER, deployment_compose, env_file_text, fallback_health_test,
+    ComposeError, DeploymentCompose, Limits, RELEASE_HEADER, UNROUTED, deployment_compose, env_file_text,
+    fallback_health_test,
 };
 pub use detect::{Candidate, Detection, Evidence, detect};
 pub use dockerfile::{OwnDockerfile, Verdict};

@@ -28,9 +28,6 @@ pub async fn place_env(session: &Session, release: &Release) -> Result<(), Failu
     Ok(session.put_file(&format!("{}/env", release.dir()), text, "0600").await?)
 }
 
-/// Laid over the compose file, it keeps Traefik from the release.
-const UNROUTED: &str = "services: {app: {labels: {traefik.enable: \"false\"}}}\n";
-
 /// How a release can be seen to be healthy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Probe {
@@ -60,7 +57,7 @@ pub async fn start(
     session.put_file(&release.compose_file(), compose, "0600").await?;
     if probe == Probe::Outside {
         log.write("the image has no health check and no client for one: it is tried without a route first").await;
-        session.put_file(&release.unrouted_file(), UNROUTED, "0600").await?;
+        session.put_file(&release.unrouted_file(), generate::UNROUTED, "0600").await?;
         up(session, release, "trial", &["-f", &release.unrouted_file()], limit, log).await?;
         healthy(session, release, limit, log).await?;
     }

@@ -119,7 +119,14 @@ async fn an_image_that_nothing_can_look_into_gets_no_request_before_it_answers()
         assert_eq!(world.visit().await.1, first.to_string(), "{}", world.log(silent).await);
     }
     world.settled(silent, Status::Failed).await;
-    assert_eq!(world.get(silent).await.error_code.as_deref(), Some("unhealthy"));
+    let failed = world.get(silent).await;
+    assert_eq!(
+        failed.error_code.as_deref(),
+        Some("unhealthy"),
+        "{:?}\n{}",
+        failed.error_message,
+        world.log(silent).await
+    );
     assert_eq!(world.projects().await, [first.to_string()]);
 
     let good = world.deployment(&bare, hello()).await;

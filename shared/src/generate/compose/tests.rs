@@ -35,6 +35,15 @@ fn a_release() {
 }
 
 #[test]
+fn the_overlay_lies_over_a_label_of_the_release() {
+    let release: Value = serde_yaml_ng::from_str(&deployment_compose(&spec()).expect("written")).expect("YAML");
+    let overlay: Value = serde_yaml_ng::from_str(UNROUTED).expect("YAML");
+    let routed = |file: &Value| file["services"]["web"]["labels"]["traefik.enable"].as_str().map(str::to_owned);
+    assert_eq!((routed(&release).as_deref(), routed(&overlay).as_deref()), (Some("true"), Some("false")));
+    assert_eq!(overlay["services"].as_mapping().expect("a mapping").len(), 1);
+}
+
+#[test]
 fn a_health_test_comes_back_as_it_was() {
     let argv = fallback_health_test(Port::saturating(80), &parsed("/healthz"));
     let text = deployment_compose(&DeploymentCompose { health_test: Some(argv.clone()), ..spec() }).expect("written");
