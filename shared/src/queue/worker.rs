@@ -36,6 +36,10 @@ use crate::{
 /// How long a claim may wait for more slots to come free.
 const GATHERING: Duration = Duration::from_millis(3);
 
+/// After a claim of so many there is surely more. After a small one it is asked first: a claim that finds nothing is a
+/// write all the same, and what comes meanwhile waits for its end.
+const MANY: usize = 8;
+
 /// How a worker takes and holds jobs.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -197,7 +201,7 @@ impl Claimer {
         while !stop.is_cancelled() {
             let free = tokio::select! { biased; () = stop.cancelled() => break, n = self.take_slots() => n };
             let claimed = self.claim(free, more).await;
-            more = claimed == free;
+            more = claimed == free && claimed >= MANY;
             self.slots.add_permits(free - claimed);
             if claimed == 0 {
                 tokio::select! { () = sleep(self.config.poll) => {}, () = wake.notified() => {}, () = stop.cancelled() => {} }
