@@ -82,9 +82,11 @@ pub async fn machine(world: &World, user: &str) -> Machine {
     };
     world.insert(&new).await;
     let server = world.load(id).await;
+    // The machine stood there before the client names it.
+    let as_root = Server { ssh_user: "root".into(), ..server.clone() };
+    let session = world.reachable(&as_root).await;
     if user != "root" {
-        let as_root = Server { ssh_user: "root".into(), ..server.clone() };
-        world.reachable(&as_root).await.script(HAND_OVER, &[user], Exec::default()).await.unwrap();
+        session.script(HAND_OVER, &[user], Exec::default()).await.unwrap();
         assert!(world.connect(&as_root).await.is_err(), "root cannot log in any more");
     }
     Machine { wanted, provider, server }
