@@ -18,7 +18,7 @@ until_ok() {
   limit=$(($(date +%s) + $1)); shift
   until timeout 10 "$@" >/dev/null 2>&1; do
     [ "$(date +%s)" -lt "$limit" ] || return 1
-    sleep 0.2
+    sleep 0.05
   done
 }
 
@@ -48,15 +48,15 @@ repair_packages() {
 
 # Health checks that are frequent at first need Docker 25.
 sufficient() {
-  command -v docker >/dev/null && docker compose version >/dev/null 2>&1 || return 1
+  command -v docker >/dev/null && compose=$(docker compose version --short 2>/dev/null) || return 1
   major=$(dockerd --version 2>/dev/null | sed -n 's/^Docker version \([0-9]*\)\..*/\1/p')
   [ "${major:-0}" -ge 25 ]
 }
 
 # Containers that are not ours, running or not; of a daemon that does not answer, those that its disk tells of.
 foreign() {
-  if timeout 20 docker info >/dev/null 2>&1; then
-    docker ps -a --format '{{.Label "byop.edge"}}{{.Label "byop.app"}} {{.Names}}' | sed -n 's/^ //p'
+  if names=$(timeout 20 docker ps -a --format '{{.Label "byop.edge"}}{{.Label "byop.app"}} {{.Names}}' 2>/dev/null); then
+    say "$names" | sed -n 's/^ //p'
   else
     grep -sLE '"byop\.(app|edge)":' /var/lib/docker/containers/*/config.v2.json || :
   fi
@@ -69,7 +69,7 @@ in_swarm() { [ "$(timeout 20 docker info --format '{{.Swarm.LocalNodeState}}' 2>
 # apart; a sum and the wish to restart are kept before the file, so that a cut in between loses neither.
 configure_docker() {
   config=/etc/docker/daemon.json wanted=$HERE/daemon.json
-  [ -z "$(foreign)" ] || wanted=$HERE/daemon-shared.json
+  [ -z "$others" ] || wanted=$HERE/daemon-shared.json
   if [ -e $config ] && ! ours $config; then
     say "keeping this machine's own $config"
     return 0
@@ -143,7 +143,6 @@ install_from_distribution() {
 
 # Installing may replace packages and restart Docker, so it is out of the question beside containers that are not ours.
 install_docker() {
-  others=$(foreign)
   [ -n "$others" ] || ! command -v apt-get >/dev/null || repair_packages
   sufficient && { say "Docker and Compose are here"; return 0; }
   [ -z "$others" ] || refuse "this machine runs containers that are not ours, so its Docker is not touched, and it" \
@@ -169,19 +168,20 @@ start_docker() {
   elif has_systemd; then
     systemctl enable --now docker >/dev/null 2>&1 || :
   fi
-  until_ok 8 docker info || own_daemon
-  until_ok 60 docker info || fail "the Docker daemon does not start"
+  until_ok 8 docker version || own_daemon
+  until_ok 60 docker version || fail "the Docker daemon does not start"
   rm -f $HERE/restart
 }
 
-# A restart could stop containers that are not ours; what is needed beside them takes a reload only.
+# A restart could stop containers that are not ours; what is needed beside them takes a reload only. Asked once more: a
+# restart is not taken back.
 apply_settings() {
   if [ -z "$(foreign)" ]; then
     say "restarting Docker with its new settings"
     if has_systemd; then systemctl restart docker; else stop_daemon; fi
     return 0
   fi
-  until_ok 60 docker info || fail "the Docker daemon does not answer"
+  until_ok 60 docker version || fail "the Docker daemon does not answer"
   say "reloading Docker's settings; the containers that are not ours run on"
   kill -HUP "$(daemon_pid)"
   until_ok 10 sh -c '[ "$(docker info --format "{{.LiveRestoreEnabled}}")" = true ]' ||
@@ -192,7 +192,7 @@ stop_daemon() {
   pid=$(daemon_pid)
   [ -n "$pid" ] || return 0
   kill -TERM "$pid"
-  for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || return 0; sleep 0.1; done
+  for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || return 0; sleep 0.05; done
   kill -KILL "$pid" 2>/dev/null || :
 }
 
@@ -228,7 +228,8 @@ start_edge() {
 }
 
 enough_room() {
-  root=$(docker info --format '{{.DockerRootDir}}')
+  found=$(docker info --format '{{.ServerVersion}} {{.DockerRootDir}}')
+  server=${found%% *} root=${found#* }
   free=$(df -Pk "$root" | awk 'NR == 2 {print $4}')
   [ "$free" -ge 1048576 ] || refuse "less than 1 GiB is free for Docker in $root; make room and try again"
 }
@@ -264,13 +265,14 @@ plain() { tr -cd 'A-Za-z0-9 ._:+~/-' | head -c 100; }
 facts() {
   . /etc/os-release
   printf '{"docker":"%s","compose":"%s","kernel":"%s","arch":"%s","os":"%s","memory_kb":%d,"disk_free_kb":%d,"edge":"%s","ipv6":[%s]}\n' \
-    "$(docker version --format '{{.Server.Version}}' | plain)" "$(docker compose version --short | plain)" \
+    "$(printf %s "$server" | plain)" "$(printf %s "$compose" | plain)" \
     "$(uname -r | plain)" "$(uname -m | plain)" "$(printf %s "$PRETTY_NAME" | plain)" \
     "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)" \
     "$free" "$(edge_state | plain)" "$(ipv6_addresses)"
 }
 
 [ "$(id -u)" = 0 ] || refuse "needs root"
+others=$(foreign)
 configure_docker
 install_docker
 start_docker

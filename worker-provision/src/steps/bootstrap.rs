@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures::future::try_join_all;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::{
@@ -64,18 +65,19 @@ fn unit(settings: &ServerSettings, token: String) -> Unit {
 }
 
 async fn place_files(session: &Session, settings: &ServerSettings) -> Result<(), Failure> {
-    session.put_file(&format!("{HOME}/bootstrap.sh"), SCRIPT, "0700").await?;
     let daemon = edge::daemon_json(settings);
-    session.put_file(&format!("{HOME}/daemon-shared.json"), reloadable(&daemon)?, "0644").await?;
-    session.put_file(&format!("{HOME}/daemon.json"), daemon, "0644").await?;
-    session.put_file("/opt/byop/edge/compose.yaml", edge::edge_compose(settings)?, "0644").await?;
-    if let Some(ca) = &settings.acme_ca {
-        session.put_file(edge::ACME_CA, ca.clone(), "0644").await?;
-    }
-    if let Some(ca) = &settings.registry_ca {
-        let path = format!("/etc/docker/certs.d/{}/ca.crt", settings.registry);
-        session.put_file(&path, ca.clone(), "0644").await?;
-    }
+    let mut files = vec![
+        (format!("{HOME}/bootstrap.sh"), SCRIPT.to_owned(), "0700"),
+        (format!("{HOME}/daemon-shared.json"), reloadable(&daemon)?, "0644"),
+        (format!("{HOME}/daemon.json"), daemon, "0644"),
+        ("/opt/byop/edge/compose.yaml".to_owned(), edge::edge_compose(settings)?, "0644"),
+    ];
+    files.extend(settings.acme_ca.iter().map(|ca| (edge::ACME_CA.to_owned(), ca.clone(), "0644")));
+    let registry_ca = || format!("/etc/docker/certs.d/{}/ca.crt", settings.registry);
+    files.extend(settings.registry_ca.iter().map(|ca| (registry_ca(), ca.clone(), "0644")));
+    let puts =
+        files.into_iter().map(|(path, content, mode)| async move { session.put_file(&path, content, mode).await });
+    try_join_all(puts).await?;
     Ok(())
 }
 
