@@ -1,6 +1,7 @@
-# Stand-in for debian:bookworm-slim: a minimal root from packages plus the machine's own
+# Stand-in for debian:SUITE-slim: a minimal root from packages plus the machine's own
 # certificate authorities, which every later download inside an image may need.
-FROM byop/debian-root:1
+ARG SUITE=bookworm
+FROM byop/debian-root:${SUITE}
 COPY . /usr/local/share/ca-certificates/
 RUN rm -f /usr/local/share/ca-certificates/placeholder && update-ca-certificates
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \

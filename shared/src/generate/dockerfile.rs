@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use super::{
     dev_server::is_dev_server,
-    recipe::{DockerfileMode, GenerateError, Wishes},
+    error::GenerateError,
+    recipe::{DockerfileMode, Wishes},
     source::SourceTree,
 };
 use crate::domain::{Port, RelPath};
@@ -16,6 +17,8 @@ use crate::domain::{Port, RelPath};
 const NAMES: &[&str] = &["Dockerfile", "Containerfile", "dockerfile"];
 /// Ports that tools use while developing, and of databases.
 const NOT_WEB: &[u16] = &[22, 5432, 3306, 6379, 9229, 24678, 35729, 27017];
+/// Images that only work on the platform that they were made for.
+const DEAD_BASES: &[&str] = &["heroku/heroku:", "heroku/cedar", "gliderlabs/herokuish"];
 const LIKELY: &[u16] = &[80, 8080, 3000, 8000, 5000];
 const FALLBACK: Port = Port::saturating(8080);
 
@@ -29,6 +32,8 @@ pub struct OwnDockerfile {
     pub command: String,
     pub user: Option<String>,
     pub has_health_check: bool,
+    /// Absolute paths that are declared to outlive the container.
+    pub volumes: Vec<String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -37,6 +42,21 @@ pub enum Verdict {
     Production,
     /// It starts a development server with this command.
     Development(String),
+    /// It does not say what is needed to build or to start it.
+    Partial(String),
+    /// It cannot be built here.
+    Foreign(String),
+}
+
+impl Verdict {
+    /// What is wrong, as the end of a sentence about the Dockerfile.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Production => "starts a production server".into(),
+            Self::Development(command) => format!("starts a development server ({command:?})"),
+            Self::Partial(what) | Self::Foreign(what) => what.clone(),
+        }
+    }
 }
 
 /// The Dockerfile that the client named, or one with a usual name.
@@ -49,7 +69,7 @@ pub fn find(tree: &SourceTree, wishes: &Wishes) -> Result<Option<OwnDockerfile>,
         _ => NAMES.iter().find_map(|name| tree.find(name)),
     };
     let Some(path) = path else { return Ok(None) };
-    let bad = |reason| GenerateError::BadDockerfile { path: path.to_string(), reason };
+    let bad = |reason: &str| GenerateError::BadDockerfile { path: path.to_string(), reason: reason.to_owned() };
     let text = tree.text(path.as_str()).ok_or_else(|| bad("it is not a text file"))?;
     let own = parse(&path, &text);
     if own.from.is_empty() {
@@ -62,6 +82,9 @@ impl OwnDockerfile {
     pub fn verdict(&self, tree: &SourceTree) -> Verdict {
         if is_dev_server(&self.command, tree) {
             return Verdict::Development(self.command.clone());
+        }
+        if let Some(dead) = DEAD_BASES.iter().find(|base| self.from.starts_with(**base)) {
+            return Verdict::Foreign(format!("starts from {dead}, which is of another platform"));
         }
         Verdict::Production
     }
@@ -102,6 +125,7 @@ impl OwnDockerfile {
             "EXPOSE" => self.expose(rest),
             "ENTRYPOINT" => self.command = words(rest),
             "CMD" => self.command = format!("{} {}", self.command, words(rest)).trim().to_owned(),
+            "VOLUME" => self.volumes.extend(paths(rest)),
             "USER" => self.user = Some(self.resolve(rest.trim())),
             "HEALTHCHECK" => self.has_health_check = !rest.trim().eq_ignore_ascii_case("none"),
             _ => {}
@@ -134,6 +158,13 @@ impl OwnDockerfile {
         let (name, default) = name.split_once(":-").unwrap_or((name, ""));
         self.variables.get(name).cloned().unwrap_or_else(|| default.to_owned())
     }
+}
+
+/// Both forms of a list of paths; only absolute ones count.
+fn paths(rest: &str) -> Vec<String> {
+    let listed = serde_json::from_str::<Vec<String>>(rest.trim());
+    let listed = listed.unwrap_or_else(|_| rest.split_whitespace().map(str::to_owned).collect());
+    listed.into_iter().filter(|path| path.starts_with('/') && path.len() < 200).collect()
 }
 
 /// Both forms of a command as one text.

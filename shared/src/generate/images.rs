@@ -1,13 +1,12 @@
-//! The base images, in one dated table. Looked at 2026-11: each line is the newest supported series of its stack.
+//! The base images. Those with a version in their name get it from [`super::versions`].
 //!
 //! Invariant: a name from here is written into a Dockerfile as it stands, behind the operator's own prefix if there is
 //! one. Absent: digests; the registry mirror that builds pull through decides which bytes a tag means.
 
 use serde::Serialize;
 
-pub const NODE: &str = "node:22-slim";
-pub const PYTHON: &str = "python:3.11-slim";
-pub const GO: &str = "golang:1.26-bookworm";
+use super::versions::Series;
+
 pub const RUST: &str = "rust:1-slim-bookworm";
 /// What compiled programs run on.
 pub const DEBIAN: &str = "debian:bookworm-slim";
@@ -20,6 +19,11 @@ pub const NGINX: &str = "nginxinc/nginx-unprivileged:1.28";
 pub struct BaseImage(String);
 
 impl BaseImage {
+    /// An image of a language's series, such as `node:24-slim`.
+    pub fn of_series(prefix: Option<&str>, name: &str, series: &Series, variant: &str) -> Self {
+        Self::new(prefix, &format!("{name}:{}{variant}", series.name))
+    }
+
     /// `prefix` is the operator's setting, such as `mirror.example:5000/hub/`; what is no part of a name is left out.
     pub fn new(prefix: Option<&str>, name: &str) -> Self {
         let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-:/".contains(*c);
@@ -37,8 +41,8 @@ mod tests {
 
     #[test]
     fn prefixes() {
-        assert_eq!(BaseImage::new(None, NODE).0, "node:22-slim");
-        assert_eq!(BaseImage::new(Some("m.example:5000/hub/"), NODE).0, "m.example:5000/hub/node:22-slim");
-        assert_eq!(BaseImage::new(Some("m.example\nRUN x"), NODE).0, "m.examplex/node:22-slim");
+        assert_eq!(BaseImage::new(None, DEBIAN).0, "debian:bookworm-slim");
+        assert_eq!(BaseImage::new(Some("m.example:5000/hub/"), DEBIAN).0, "m.example:5000/hub/debian:bookworm-slim");
+        assert_eq!(BaseImage::new(Some("m.example\nRUN x"), DEBIAN).0, "m.examplex/debian:bookworm-slim");
     }
 }

@@ -4,11 +4,15 @@
 //! repository is overwritten and no link in it is followed.
 
 use super::{
-    detect::{self, Detection},
+    detect,
     dockerfile::{self, OwnDockerfile, Verdict},
-    ignore, render,
+    error::GenerateError,
+    ignore,
+    look::Look,
+    plan::{About, BuildPlan},
+    render,
     source::SourceTree,
-    stacks,
+    stacks::{self, Stack},
 };
 use crate::domain::{AppId, EnvName, HealthPath, Port, RelPath};
 
@@ -30,7 +34,7 @@ pub enum DockerfileMode {
 pub struct Wishes {
     /// Whose build this is, so that what one app compiled is not taken for another's.
     pub app: Option<AppId>,
-    /// The build context; everything else is relative to it.
+    /// Where the app is; paths that the client names are relative to it.
     pub base_directory: RelPath,
     pub dockerfile_path: Option<RelPath>,
     pub mode: DockerfileMode,
@@ -53,83 +57,128 @@ pub enum DockerfileSource {
 /// How to build an app, and how to reach what was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
+    /// The directory of the tree that the build sees.
     pub context: RelPath,
     pub dockerfile: DockerfileSource,
     pub stack: &'static str,
-    pub port: Port,
+    /// None for what does not answer HTTP.
+    pub port: Option<Port>,
     pub health_path: HealthPath,
     /// Whether the image brings a health check of its own.
     pub has_health_check: bool,
+    pub start: Vec<String>,
+    pub volumes: Vec<String>,
+    pub about: About,
     /// One sentence per decision.
     pub explanation: Vec<String>,
 }
 
-/// Why there is no recipe. The message is for the client: what was looked for, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum GenerateError {
-    #[error("the base directory {0:?} has no files; set the app's base directory to where its sources are")]
-    NoBaseDirectory(String),
-    #[error("there is no Dockerfile at {0:?} (relative to the base directory); correct the app's Dockerfile path")]
-    NoDockerfile(String),
-    #[error("the Dockerfile {path:?} cannot be used: {reason}")]
-    BadDockerfile { path: String, reason: &'static str },
-    #[error(
-        "no known stack was found; looked for {looked_for}. Add one of these, add a Dockerfile, or set the base directory"
-    )]
-    NothingDetected { looked_for: String },
-    #[error("more than one stack fits equally well ({0}); set the base directory to one of them or add a Dockerfile")]
-    Ambiguous(String),
-    #[error("found a {stack} app, but not how it starts: {reason}")]
-    NoStart { stack: &'static str, reason: String },
-    #[error("the Dockerfile template failed")]
-    Template(#[from] Box<handlebars::RenderError>),
+/// Decides with a set of stacks; the built-in ones unless others are added.
+pub struct Generator {
+    stacks: Vec<&'static dyn Stack>,
 }
 
-impl GenerateError {
-    /// A stable word for the API.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoBaseDirectory(_) => "base_directory_missing",
-            Self::NoDockerfile(_) => "dockerfile_missing",
-            Self::BadDockerfile { .. } => "dockerfile_unusable",
-            Self::NothingDetected { .. } => "stack_not_detected",
-            Self::Ambiguous(_) => "stack_ambiguous",
-            Self::NoStart { .. } => "start_not_found",
-            Self::Template(_) => "internal",
-        }
+impl Default for Generator {
+    fn default() -> Self {
+        Self { stacks: stacks::ALL.to_vec() }
     }
 }
 
-/// Decides how the tree of a commit is built.
+/// Decides how the tree of a commit is built, with the built-in stacks.
 pub fn recipe(tree: &SourceTree, wishes: &Wishes) -> Result<Recipe, GenerateError> {
-    let tree = tree.below(&wishes.base_directory);
-    if tree.is_empty() {
-        return Err(GenerateError::NoBaseDirectory(wishes.base_directory.to_string()));
+    Generator::default().recipe(tree, wishes)
+}
+
+impl Generator {
+    /// With one more stack, which competes with the others.
+    pub fn with(mut self, stack: &'static dyn Stack) -> Self {
+        self.stacks.push(stack);
+        self
     }
-    let mut notes = Vec::new();
-    match dockerfile::find(&tree, wishes)? {
-        Some(own) if wishes.mode == DockerfileMode::Auto => {
-            let Verdict::Development(command) = own.verdict(&tree) else { return Ok(from_own(own, wishes, notes)) };
-            return Ok(instead_of_development(&tree, wishes, own, &command));
+
+    pub(super) fn stacks(&self) -> &[&'static dyn Stack] {
+        &self.stacks
+    }
+
+    /// Decides how the tree of a commit is built.
+    pub fn recipe(&self, tree: &SourceTree, wishes: &Wishes) -> Result<Recipe, GenerateError> {
+        let look = Look::new(tree, &wishes.base_directory, wishes);
+        if look.here.is_empty() {
+            return Err(GenerateError::NoBaseDirectory(wishes.base_directory.to_string()));
         }
-        Some(own) => notes.push(format!("ignored {}: the app is set to generate", own.path)),
-        None => {}
+        let mut notes = Vec::new();
+        match dockerfile::find(&look.here, wishes)? {
+            Some(own) if wishes.mode == DockerfileMode::Auto => return self.judged(&look, own),
+            Some(own) => notes.push(format!("ignored {}: the app is set to generate", own.path)),
+            None => {}
+        }
+        self.generated(&look, notes)
     }
-    generated(&tree, wishes, notes)
+
+    /// A generated Dockerfile takes the place of one that is not fit for production, unless the client named that one or
+    /// there is nothing to generate from.
+    fn judged(&self, look: &Look<'_>, own: OwnDockerfile) -> Result<Recipe, GenerateError> {
+        let verdict = own.verdict(&look.here);
+        if verdict == Verdict::Production {
+            return Ok(from_own(own, look, Vec::new()));
+        }
+        let what = format!("{} {}", own.path, verdict.reason());
+        if look.wishes.dockerfile_path.is_some() {
+            return Ok(from_own(own, look, vec![format!("{what}; it is used because the app names it")]));
+        }
+        let instead = self.generated(look, vec![format!("ignored {}: it {}", own.path, verdict.reason())]);
+        match (instead, &verdict) {
+            (Ok(recipe), _) => Ok(recipe),
+            (Err(_), Verdict::Development(_) | Verdict::Production) => {
+                Ok(from_own(own, look, vec![format!("{what}; it is used because no known stack was found")]))
+            }
+            (Err(_), Verdict::Partial(reason) | Verdict::Foreign(reason)) => {
+                Err(GenerateError::BadDockerfile { path: own.path.to_string(), reason: reason.clone() })
+            }
+        }
+    }
+
+    fn generated(&self, look: &Look<'_>, mut notes: Vec<String>) -> Result<Recipe, GenerateError> {
+        let (stack, mut plan) = self.plan(look)?;
+        plan.secrets = look.wishes.build_secrets.clone();
+        notes.append(&mut plan.notes);
+        let context = look.tree.below(&plan.context);
+        Ok(Recipe {
+            dockerfile: DockerfileSource::Generated {
+                dockerfile: render::dockerfile(&plan)?,
+                dockerignore: ignore::dockerignore(&context, stack),
+            },
+            context: plan.context,
+            stack,
+            port: plan.runtime.port,
+            health_path: plan.runtime.health.map_or_else(HealthPath::root, |health| health.path),
+            has_health_check: true,
+            start: plan.runtime.start,
+            volumes: plan.runtime.volumes,
+            about: plan.about,
+            explanation: notes.into_iter().map(|note| one_line(&note)).collect(),
+        })
+    }
+
+    /// The plan of the stack that fits best, and its name.
+    pub(super) fn plan(&self, look: &Look<'_>) -> Result<(&'static str, BuildPlan), GenerateError> {
+        let candidates = detect::candidates(&self.stacks, look);
+        let chosen = detect::strongest(&self.stacks, &candidates)?;
+        let stack = self.stacks.iter().find(|stack| stack.name() == chosen.stack);
+        let stack = stack.ok_or_else(|| detect::nothing(&self.stacks))?;
+        let mut plan = stack.plan(look)?;
+        plan.notes.insert(0, format!("stack {}: {}", chosen.stack, chosen.reasons()));
+        Ok((chosen.stack, plan))
+    }
 }
 
-/// A generated Dockerfile takes the place of one that starts a development server, unless the client named that one or
-/// there is nothing to generate from.
-fn instead_of_development(tree: &SourceTree, wishes: &Wishes, own: OwnDockerfile, command: &str) -> Recipe {
-    let what = format!("{} starts a development server ({command:?})", own.path);
-    if wishes.dockerfile_path.is_some() {
-        return from_own(own, wishes, vec![format!("{what}; it is used because the app names it")]);
-    }
-    generated(tree, wishes, vec![format!("ignored {}: it starts a development server ({command:?})", own.path)])
-        .unwrap_or_else(|_| from_own(own, wishes, vec![format!("{what}; it is used because no known stack was found")]))
+/// A note may quote the repository.
+fn one_line(note: &str) -> String {
+    note.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn from_own(own: OwnDockerfile, wishes: &Wishes, mut notes: Vec<String>) -> Recipe {
+fn from_own(own: OwnDockerfile, look: &Look<'_>, mut notes: Vec<String>) -> Recipe {
+    let wishes = look.wishes;
     notes.push(format!("used the repository's own {}", own.path));
     let port = own.port(wishes, &mut notes);
     if own.runs_as_root() {
@@ -138,31 +187,15 @@ fn from_own(own: OwnDockerfile, wishes: &Wishes, mut notes: Vec<String>) -> Reci
     Recipe {
         context: wishes.base_directory.clone(),
         stack: "dockerfile",
-        port,
+        port: Some(port),
         health_path: wishes.health_path.clone().unwrap_or_else(HealthPath::root),
         has_health_check: own.has_health_check,
+        start: own.command.split_whitespace().map(str::to_owned).collect(),
+        volumes: own.volumes,
+        about: About::default(),
         dockerfile: DockerfileSource::Own { path: own.path },
         explanation: notes,
     }
-}
-
-fn generated(tree: &SourceTree, wishes: &Wishes, mut notes: Vec<String>) -> Result<Recipe, GenerateError> {
-    let Detection { chosen, .. } = detect::detect(tree)?;
-    let stack = stacks::by_name(chosen.stack).ok_or_else(detect::nothing)?;
-    notes.push(format!("stack {}: {}", chosen.stack, chosen.reasons()));
-    let mut plan = stack.plan(tree, wishes)?;
-    plan.secrets = wishes.build_secrets.clone();
-    let dockerfile = render::dockerfile(stack.template(), &plan)?;
-    notes.append(&mut plan.notes);
-    Ok(Recipe {
-        context: wishes.base_directory.clone(),
-        dockerfile: DockerfileSource::Generated { dockerfile, dockerignore: ignore::dockerignore(tree, chosen.stack) },
-        stack: chosen.stack,
-        port: plan.port,
-        health_path: plan.health_path,
-        has_health_check: true,
-        explanation: notes,
-    })
 }
 
 #[cfg(test)]

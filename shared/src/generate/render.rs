@@ -10,29 +10,35 @@ use serde_json::Value;
 
 use super::plan::{BuildPlan, Step};
 
-const STEP: &str = include_str!("../../../templates/dockerfile/step.hbs");
-const FINISH: &str = include_str!("../../../templates/dockerfile/finish.hbs");
+/// What templates share: the name, the text.
+const PARTIALS: &[(&str, &str)] = &[
+    ("packages", include_str!("../../../templates/dockerfile/packages.hbs")),
+    ("runtime", include_str!("../../../templates/dockerfile/runtime.hbs")),
+    ("site", include_str!("../../../templates/dockerfile/site.hbs")),
+    ("sources", include_str!("../../../templates/dockerfile/sources.hbs")),
+    ("stage", include_str!("../../../templates/dockerfile/stage.hbs")),
+    ("step", include_str!("../../../templates/dockerfile/step.hbs")),
+];
 
 /// An argument of generated Dockerfiles. BuildKit does not look into secrets when it takes a step from its cache, so what
 /// differs with them is given to the steps beside them.
 pub const VARIABLES_ARGUMENT: &str = "BYOP_VARIABLES";
-const VARIABLES: &str = "{{#if @root.secrets}}\nARG BYOP_VARIABLES\n{{/if}}\n";
 
 /// What makes secrets of the build into variables of one command; the command itself follows as arguments.
 const WITH_SECRETS: &str =
     "for f in /run/secrets/byop-env/*; do [ -f \"$f\" ] && export \"${f##*/}=$(cat \"$f\")\"; done; exec \"$@\"";
 
-pub fn dockerfile(template: &str, plan: &BuildPlan) -> Result<String, Box<RenderError>> {
+pub fn dockerfile(plan: &BuildPlan) -> Result<String, Box<RenderError>> {
     let mut engine = Handlebars::new();
     engine.register_escape_fn(no_escape);
     engine.set_strict_mode(true);
     engine.register_helper("json", Box::new(json));
     engine.register_helper("copy", Box::new(copy));
-    engine.register_partial("step", STEP).map_err(broken)?;
-    engine.register_partial("variables", VARIABLES).map_err(broken)?;
-    engine.register_partial("finish", FINISH).map_err(broken)?;
-    let plan = with_secrets(plan);
-    Ok(engine.render_template(template, &plan)?)
+    engine.register_helper("quoted", Box::new(quoted));
+    for (name, text) in PARTIALS {
+        engine.register_partial(name, text).map_err(broken)?;
+    }
+    Ok(engine.render_template(plan.template, &with_secrets(plan))?)
 }
 
 fn broken(error: handlebars::TemplateError) -> Box<RenderError> {
@@ -43,7 +49,8 @@ fn broken(error: handlebars::TemplateError) -> Box<RenderError> {
 fn with_secrets(plan: &BuildPlan) -> BuildPlan {
     let mut plan = plan.clone();
     if !plan.secrets.is_empty() {
-        plan.install.iter_mut().chain(&mut plan.build).for_each(wrap);
+        let stages = plan.assets.iter_mut().chain(&mut plan.build);
+        stages.flat_map(|stage| stage.install.iter_mut().chain(&mut stage.build)).for_each(wrap);
     }
     plan
 }
@@ -63,6 +70,33 @@ fn json(
 ) -> HelperResult {
     let value = h.param(0).map(|param| param.value()).unwrap_or(&Value::Null);
     Ok(out.write(&one_line(value))?)
+}
+
+/// A value of a variable between quotes, in which neither a quote nor a dollar sign means anything.
+fn quoted(
+    h: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let value = h.param(0).and_then(|param| param.value().as_str()).unwrap_or_default();
+    Ok(out.write(&in_quotes(value))?)
+}
+
+fn in_quotes(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:,@+=".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    let mut text = String::from("\"");
+    for c in value.chars().filter(|c| !c.is_control()) {
+        if ['"', '\\', '$'].contains(&c) {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text + "\""
 }
 
 /// Paths and a destination as the JSON form of `COPY`, which allows every character in a path.
@@ -93,6 +127,13 @@ fn one_line(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_variables() {
+        assert_eq!(in_quotes("a/b:1"), "a/b:1");
+        assert_eq!(in_quotes("a \"b\" $c \\ \nRUN x"), r#""a \"b\" \$c \\ RUN x""#);
+        assert_eq!(in_quotes(""), "\"\"");
+    }
 
     #[test]
     fn words_come_back_as_they_were() {

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs, io,
     io::Read,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +16,7 @@ use std::{
 use crate::domain::RelPath;
 
 /// Entries that are looked at. The walk is breadth first, so what is left out lies deepest.
-const MAX_ENTRIES: usize = 50_000;
+const MAX_ENTRIES: usize = 200_000;
 const MAX_DEPTH: usize = 12;
 /// Lock files of big projects reach some megabytes.
 const MAX_FILE_BYTES: u64 = 8 << 20;
@@ -27,70 +28,95 @@ const PRUNED: &[&str] = &[".git", "node_modules", ".venv", "__pycache__", ".next
 #[error("cannot read the source tree")]
 pub struct SourceError(#[from] io::Error);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Content {
     Disk(PathBuf),
-    Memory(Arc<str>),
+    Memory(BTreeMap<Box<str>, Arc<str>>),
 }
 
-/// The files below one directory.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
+struct Files {
+    /// Sorted, so that a directory is a range.
+    paths: Vec<Box<str>>,
+    content: Content,
+}
+
+/// The files below one directory; cheap to copy.
+#[derive(Clone, Debug)]
 pub struct SourceTree {
-    files: BTreeMap<RelPath, Content>,
+    files: Arc<Files>,
+    range: Range<usize>,
+    /// What all paths of the range begin with: empty, or a directory with its slash.
+    prefix: String,
 }
 
 impl SourceTree {
     /// Looks at a directory on disk.
     pub fn open(root: &Path) -> Result<Self, SourceError> {
         let root = root.canonicalize()?;
-        let mut files = BTreeMap::new();
-        let mut waiting = VecDeque::from([(root, RelPath::root(), 0)]);
+        let mut paths = Vec::new();
+        let mut waiting = VecDeque::from([(RelPath::root(), 0)]);
         let mut budget = MAX_ENTRIES;
-        while let Some((directory, at, depth)) = waiting.pop_front() {
-            for entry in fs::read_dir(directory)? {
+        'walk: while let Some((at, depth)) = waiting.pop_front() {
+            for entry in fs::read_dir(root.join(at.as_str()))? {
                 let entry = entry?;
                 budget = budget.saturating_sub(1);
                 if budget == 0 {
-                    return Ok(Self { files });
+                    break 'walk;
                 }
                 let Some(path) = entry.file_name().to_str().and_then(|name| child(&at, name)) else { continue };
                 // `file_type` does not follow links: a link is neither a file nor a directory here.
                 let kind = entry.file_type()?;
                 if kind.is_file() {
-                    files.insert(path, Content::Disk(entry.path()));
+                    paths.push(path.as_str().into());
                 } else if kind.is_dir() && depth < MAX_DEPTH && !is_pruned(&path) {
-                    waiting.push_back((entry.path(), path, depth + 1));
+                    waiting.push_back((path, depth + 1));
                 }
             }
         }
-        Ok(Self { files })
+        Ok(Self::new(paths, Content::Disk(root)))
     }
 
     /// A tree that exists only in memory. Paths outside the grammar are absent, as they are on disk.
     pub fn in_memory<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let files = files.into_iter();
-        Self {
-            files: files.filter_map(|(path, text)| Some((path.parse().ok()?, Content::Memory(text.into())))).collect(),
-        }
+        let checked = |path: &str| path.parse::<RelPath>().ok().map(|path| Box::from(path.as_str()));
+        let files: BTreeMap<Box<str>, Arc<str>> =
+            files.into_iter().filter_map(|(path, text)| Some((checked(path)?, text.into()))).collect();
+        Self::new(files.keys().cloned().collect(), Content::Memory(files))
+    }
+
+    fn new(mut paths: Vec<Box<str>>, content: Content) -> Self {
+        paths.sort_unstable();
+        let range = 0..paths.len();
+        Self { files: Arc::new(Files { paths, content }), range, prefix: String::new() }
     }
 
     /// The same tree seen from one of its directories.
     pub fn below(&self, directory: &RelPath) -> Self {
-        let inside = |path: &RelPath| {
-            let rest = path.as_str().strip_prefix(directory.as_str())?;
-            let rest = if directory.is_root() { rest } else { rest.strip_prefix('/')? };
-            rest.parse().ok()
-        };
-        Self { files: self.files.iter().filter_map(|(path, c)| Some((inside(path)?, c.clone()))).collect() }
+        if directory.is_root() {
+            return self.clone();
+        }
+        let prefix = format!("{}{directory}/", self.prefix);
+        let all = &self.files.paths[self.range.clone()];
+        let start = self.range.start + all.partition_point(|path| **path < *prefix);
+        let inside = self.files.paths[start..self.range.end].partition_point(|path| path.starts_with(&prefix));
+        Self { files: Arc::clone(&self.files), range: start..start + inside, prefix }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.range.is_empty()
     }
 
-    /// Every file, in order.
-    pub fn files(&self) -> impl Iterator<Item = &RelPath> {
-        self.files.keys()
+    /// The path of every file, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.paths[self.range.clone()].iter().map(|path| &path[self.prefix.len()..])
+    }
+
+    /// The paths of the files with this name, wherever they lie.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let called =
+            move |path: &&str| path.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+        self.paths().filter(called)
     }
 
     pub fn has(&self, path: &str) -> bool {
@@ -98,20 +124,22 @@ impl SourceTree {
     }
 
     pub fn has_directory(&self, path: &str) -> bool {
-        self.files.keys().any(|file| file.as_str().strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+        path.parse().is_ok_and(|path: RelPath| !path.is_root() && !self.below(&path).is_empty())
     }
 
     /// The path as a checked value, when it is a file of the tree.
     pub fn find(&self, path: &str) -> Option<RelPath> {
-        let path = path.parse().ok()?;
-        self.files.contains_key(&path).then_some(path)
+        let path: RelPath = path.parse().ok()?;
+        let full = format!("{}{path}", self.prefix);
+        self.files.paths[self.range.clone()].binary_search_by(|known| (**known).cmp(&full)).ok().map(|_| path)
     }
 
     /// The text of a file; nothing when it is absent, too big or not UTF-8.
     pub fn text(&self, path: &str) -> Option<String> {
-        match self.files.get(&path.parse::<RelPath>().ok()?)? {
-            Content::Memory(text) => Some(text.to_string()),
-            Content::Disk(path) => read_bounded(path),
+        let full = format!("{}{}", self.prefix, self.find(path)?);
+        match &self.files.content {
+            Content::Memory(files) => files.get(full.as_str()).map(|text| text.to_string()),
+            Content::Disk(root) => read_bounded(&root.join(full)),
         }
     }
 }
@@ -150,7 +178,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), root.path().join("out")).expect("linked");
         std::os::unix::fs::symlink("a/real.txt", root.path().join("inner")).expect("linked");
         let tree = SourceTree::open(root.path()).expect("readable");
-        assert_eq!(tree.files().map(RelPath::as_str).collect::<Vec<_>>(), ["a/real.txt"]);
+        assert_eq!(tree.paths().collect::<Vec<_>>(), ["a/real.txt"]);
         assert_eq!(tree.text("a/real.txt").as_deref(), Some("text"));
         assert_eq!((tree.text("package.json"), tree.text("out/secret"), tree.text("../x")), (None, None, None));
     }
@@ -179,8 +207,8 @@ mod tests {
     fn a_view_from_a_directory() {
         let tree = SourceTree::in_memory([("web/a", "1"), ("webapp/b", "2"), ("c", "3")]);
         let view = tree.below(&"web".parse().expect("path"));
-        assert_eq!(view.files().map(RelPath::as_str).collect::<Vec<_>>(), ["a"]);
-        assert_eq!(tree.below(&RelPath::root()).files().count(), 3);
+        assert_eq!(view.paths().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(tree.below(&RelPath::root()).paths().count(), 3);
         assert!(tree.has_directory("web") && !tree.has_directory("we"));
     }
 }

@@ -69,7 +69,7 @@ pub fn image(registry: &Registry, dir: &Path, repository: &str, release: &str, s
     std::fs::create_dir_all(&context).unwrap();
     std::fs::write(context.join("server.js"), SERVER_JS).unwrap();
     let file =
-        format!("FROM node:22-slim\nENV RELEASE={release}\nCOPY server.js /\n{steps}CMD [\"node\", \"/server.js\"]\n");
+        format!("FROM node:24-slim\nENV RELEASE={release}\nCOPY server.js /\n{steps}CMD [\"node\", \"/server.js\"]\n");
     std::fs::write(context.join("Dockerfile"), file).unwrap();
     let name = format!("{}/{repository}:{release}", registry.push);
     docker(&["build", "-q", "-t", &name, context.to_str().unwrap()]);

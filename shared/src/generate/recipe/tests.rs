@@ -18,7 +18,8 @@ fn shown(tree: &SourceTree, wishes: &Wishes) -> String {
                 DockerfileSource::Own { path } => format!("own: {path}"),
             };
             let notes = recipe.explanation.join("\n# ");
-            format!("# {} {} {}\n# {notes}\n{text}", recipe.stack, recipe.port, recipe.health_path)
+            let port = recipe.port.map_or_else(|| "no port".to_owned(), |port| port.to_string());
+            format!("# {} {port} {}\n# {notes}\n{text}", recipe.stack, recipe.health_path)
         }
     }
 }

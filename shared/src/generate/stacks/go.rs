@@ -1,17 +1,18 @@
 //! Go modules: one static binary of one main package.
 
-use std::collections::BTreeMap;
-
-use super::Stack;
+use super::{Stack, assets};
 use crate::{
-    domain::{Port, RelPath},
+    domain::RelPath,
     generate::{
         detect::Candidate,
+        error::GenerateError,
         images::{self, BaseImage},
-        plan::{BuildPlan, Step, USER},
-        recipe::{GenerateError, Wishes},
+        look::Look,
+        plan::{Artefact, BuildPlan, Health, Manifest, Runtime, Stage, Step, env},
+        probe::Probe,
         scan,
         source::SourceTree,
+        versions::{self, Demand, Demands},
     },
 };
 
@@ -25,12 +26,12 @@ const SERVERS: &[&str] = &["server", "api", "app", "web", "main"];
 /// Directories with a main package, the root as `.`.
 fn mains(tree: &SourceTree) -> Vec<RelPath> {
     let is_main = |text: &str| text.lines().any(|line| line.trim_end() == "package main");
-    let is_go = |path: &&RelPath| path.as_str().ends_with(".go") && !path.as_str().ends_with("_test.go");
-    let near = |path: &&RelPath| path.parent().is_root() || path.as_str().starts_with("cmd/");
+    let is_go = |path: &&str| path.ends_with(".go") && !path.ends_with("_test.go");
+    let near = |path: &&str| !path.contains('/') || path.starts_with("cmd/");
     let mut found: Vec<RelPath> = tree
-        .files()
-        .filter(|path| is_go(path) && near(path) && tree.text(path.as_str()).is_some_and(|text| is_main(&text)))
-        .map(RelPath::parent)
+        .paths()
+        .filter(|path| is_go(path) && near(path) && tree.text(path).is_some_and(|text| is_main(&text)))
+        .filter_map(|path| Some(path.parse::<RelPath>().ok()?.parent()))
         .collect();
     found.dedup();
     found
@@ -72,57 +73,64 @@ impl Stack for Go {
         "go.mod (Go)"
     }
 
-    fn template(&self) -> &'static str {
-        include_str!("../../../../templates/dockerfile/go.hbs")
-    }
-
-    fn detect(&self, tree: &SourceTree) -> Option<Candidate> {
-        tree.find("go.mod")?;
-        let candidate = Candidate::new("go", if mains(tree).is_empty() { 50 } else { 90 });
+    fn detect(&self, look: &Look<'_>) -> Option<Candidate> {
+        look.here.find("go.mod")?;
+        let candidate = Candidate::new("go", if mains(&look.here).is_empty() { 50 } else { 90 });
         Some(candidate.because("go.mod", "a Go module"))
     }
 
-    fn plan(&self, tree: &SourceTree, wishes: &Wishes) -> Result<BuildPlan, GenerateError> {
+    fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
+        let tree = &look.here;
         let package = main_package(tree)?;
         let sources = scan::sources(tree, &[".go"]);
         let cgo = sources.iter().any(|(_, text)| text.contains("import \"C\"")) || needs(tree, "mattn/go-sqlite3");
-        let vendored = tree.has("vendor/modules.txt");
         let mut notes = vec![format!("main package: ./{package}"), format!("cgo: {}", if cgo { "on" } else { "off" })];
-        let port = wishes.port.unwrap_or(Port::saturating(8080));
-        let probe = scan::probe(&sources, wishes, port, &mut notes);
-        let prefix = wishes.image_prefix.as_deref();
-        let (manifests, install) = modules(tree, vendored, &mut notes);
-        Ok(BuildPlan {
-            build_image: Some(BaseImage::new(prefix, images::GO)),
-            runtime_image: BaseImage::new(prefix, images::DEBIAN),
-            manifests,
-            install,
-            build: vec![compile(&package)],
-            artefacts: super::assets::artefacts(tree, "/src"),
-            env: super::assets::env(&[("PORT", &port.to_string()), ("HOST", "0.0.0.0")]),
-            user: USER,
-            port,
-            health_test: probe.bash(),
-            health_path: probe.path,
-            start: vec!["/usr/local/bin/app".into()],
-            flags: BTreeMap::from([("cgo", cgo)]),
-            notes,
-            secrets: Vec::new(),
-        })
+        let version = versions::choose(&versions::GO, &demands(tree))?;
+        notes.push(version.reason);
+        let port = scan::port(look, 8080);
+        let probe = scan::probe(&sources, look, port, &mut notes);
+        let mut build = Stage::on(BaseImage::of_series(look.prefix(), "golang", version.series, "-bookworm"));
+        (build.manifests, build.install) = modules(tree, &mut notes);
+        build.build = vec![compile(&package)];
+        let mut runtime = Runtime::on(BaseImage::new(look.prefix(), images::DEBIAN));
+        runtime.artefacts = vec![assets::certificates(), Artefact::built("/out/app", "/usr/local/bin/app")];
+        runtime.artefacts.extend(assets::artefacts(tree, "/src"));
+        runtime.env = env([("PORT", port.to_string()), ("HOST", "0.0.0.0".into())]);
+        runtime.port = Some(port);
+        runtime.health = Some(Health::new(probe, Probe::bash));
+        runtime.start = vec!["/usr/local/bin/app".into()];
+        let template = include_str!("../../../../templates/dockerfile/go.hbs");
+        let mut plan = BuildPlan::new(template, look.at.clone(), runtime);
+        plan.build = Some(build);
+        plan.flags.insert("cgo", cgo);
+        plan.about.package_manager = Some("go modules".into());
+        plan.about.runtime = Some(format!("go {}", version.series.name));
+        plan.about.warnings = version.warnings;
+        plan.notes = notes;
+        Ok(plan)
     }
+}
+
+/// The lowest version that `go.mod` names; newer ones build it too.
+fn demands(tree: &SourceTree) -> Demands {
+    let text = tree.text("go.mod").unwrap_or_default();
+    let named = text.lines().filter_map(|line| line.strip_prefix("go "));
+    let read = |text: &str| Demand::read(&versions::GO, versions::rust, text, "go.mod");
+    Demands { own: named.filter_map(read).collect(), ..Demands::default() }
 }
 
 fn needs(tree: &SourceTree, module: &str) -> bool {
     tree.text("go.mod").is_some_and(|text| text.contains(module))
 }
 
-fn modules(tree: &SourceTree, vendored: bool, notes: &mut Vec<String>) -> (Vec<RelPath>, Vec<Step>) {
+fn modules(tree: &SourceTree, notes: &mut Vec<String>) -> (Vec<Manifest>, Vec<Step>) {
+    let vendored = tree.has("vendor/modules.txt");
     // Local replacements lead to directories that only the whole tree has.
     if vendored || needs(tree, "=> ./") || needs(tree, "=> ../") || !tree.has("go.sum") {
         notes.push(if vendored { "modules: vendored".into() } else { "modules: loaded while compiling".into() });
         return (Vec::new(), Vec::new());
     }
-    let manifests = ["go.mod", "go.sum"].iter().filter_map(|name| tree.find(name)).collect();
+    let manifests = Manifest::of(["go.mod", "go.sum"].iter().filter_map(|name| tree.find(name)));
     (manifests, vec![Step::new(&["go", "mod", "download"]).cached(MODULES.0, MODULES.1)])
 }
 

@@ -1,18 +1,8 @@
-//! The stacks that the engine knows. One module and one template each; this list is the only other place.
+//! The stacks that the engine knows. One module and one template each, and a line in the list below.
 
 mod assets;
-mod go;
-mod node;
-mod python;
-mod rust;
-mod static_site;
 
-use super::{
-    detect::Candidate,
-    plan::BuildPlan,
-    recipe::{GenerateError, Wishes},
-    source::SourceTree,
-};
+use super::{detect::Candidate, error::GenerateError, look::Look, plan::BuildPlan};
 
 /// What one stack knows: how to recognise itself, and how its apps are built and started.
 pub trait Stack: Sync {
@@ -22,16 +12,25 @@ pub trait Stack: Sync {
     /// What a person would add to a repository to be recognised; part of the message when nothing was found.
     fn looks_for(&self) -> &'static str;
 
-    /// The text of its template in `templates/dockerfile/`.
-    fn template(&self) -> &'static str;
+    /// Whether the app may be of this stack, and why. Cheap: every stack is asked for every directory that may be an app.
+    fn detect(&self, look: &Look<'_>) -> Option<Candidate>;
 
-    fn detect(&self, tree: &SourceTree) -> Option<Candidate>;
-
-    fn plan(&self, tree: &SourceTree, wishes: &Wishes) -> Result<BuildPlan, GenerateError>;
+    /// How it is built and started. Only asked of the stack that won.
+    fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError>;
 }
 
-pub const ALL: &[&dyn Stack] = &[&node::Node, &python::Python, &go::Go, &rust::Rust, &static_site::StaticSite];
+/// Declares each stack's module and lists its [`Stack`].
+macro_rules! stacks {
+    ($($module:ident :: $stack:ident),* $(,)?) => {
+        $(mod $module;)*
+        pub const ALL: &[&'static dyn Stack] = &[$(&$module::$stack),*];
+    };
+}
 
-pub fn by_name(name: &str) -> Option<&'static dyn Stack> {
-    ALL.iter().copied().find(|stack| stack.name() == name)
+stacks! {
+    go::Go,
+    node::Node,
+    python::Python,
+    rust::Rust,
+    static_site::StaticSite,
 }

@@ -1,19 +1,20 @@
 //! Python web apps, installed with pip into a virtual environment.
 
-use std::collections::BTreeMap;
-
 use regex::Regex;
 
-use super::{Stack, assets};
+use super::Stack;
 use crate::{
     domain::{Port, RelPath},
     generate::{
         detect::Candidate,
-        images::{self, BaseImage},
-        plan::{Artefact, BuildPlan, Step, USER},
-        recipe::{GenerateError, Wishes},
+        error::GenerateError,
+        images::BaseImage,
+        look::Look,
+        plan::{Artefact, BuildPlan, Health, Manifest, Runtime, Stage, Step, env},
+        probe::Probe,
         scan,
         source::SourceTree,
+        versions::{self, Demands},
     },
 };
 
@@ -93,11 +94,8 @@ impl Stack for Python {
         "requirements.txt or pyproject.toml (Python)"
     }
 
-    fn template(&self) -> &'static str {
-        include_str!("../../../../templates/dockerfile/python.hbs")
-    }
-
-    fn detect(&self, tree: &SourceTree) -> Option<Candidate> {
+    fn detect(&self, look: &Look<'_>) -> Option<Candidate> {
+        let tree = &look.here;
         let manifest = ["requirements.txt", "pyproject.toml"].iter().find(|name| tree.has(name));
         let found = interface(tree, &scan::sources(tree, &[".py"]));
         let candidate = |confidence, path: &str, why| Some(Candidate::new("python", confidence).because(path, why));
@@ -111,42 +109,44 @@ impl Stack for Python {
         }
     }
 
-    fn plan(&self, tree: &SourceTree, wishes: &Wishes) -> Result<BuildPlan, GenerateError> {
+    fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
+        let tree = &look.here;
         let sources = scan::sources(tree, &[".py"]);
         let (interface, place) = interface(tree, &sources).ok_or_else(|| GenerateError::NoStart {
             stack: "python",
             reason: "there is no Flask, FastAPI or Django app object and no main.py, app.py or server.py".into(),
         })?;
         let mut notes = Vec::new();
-        let port = wishes.port.unwrap_or(Port::saturating(8000));
-        let probe = scan::probe(&sources, wishes, port, &mut notes);
+        let version = versions::choose(&versions::PYTHON, &Demands::default())?;
+        notes.push(version.reason);
+        let port = scan::port(look, 8000);
+        let probe = scan::probe(&sources, look, port, &mut notes);
+        let image = BaseImage::of_series(look.prefix(), "python", version.series, "-slim");
+        let mut build = Stage::on(image.clone());
         let (manifests, install) = install(tree, &interface, &mut notes);
-        let argv = start(&interface, port);
-        notes.push(format!("start: {} ({place})", argv.join(" ")));
-        let image = BaseImage::new(wishes.image_prefix.as_deref(), images::PYTHON);
-        let variables = [
-            ("PORT", &*port.to_string()),
-            ("HOST", "0.0.0.0"),
-            ("PYTHONUNBUFFERED", "1"),
-            ("PYTHONDONTWRITEBYTECODE", "1"),
-        ];
-        Ok(BuildPlan {
-            build_image: Some(image.clone()),
-            runtime_image: image,
-            manifests,
-            install,
-            build: collect_static(tree, &sources),
-            artefacts: ["/opt/venv", "/app"].map(|path| Artefact { from: path.into(), to: path.into() }).into(),
-            env: assets::env(&variables),
-            user: USER,
-            port,
-            health_test: probe.python(),
-            health_path: probe.path,
-            start: argv,
-            flags: BTreeMap::new(),
-            notes,
-            secrets: Vec::new(),
-        })
+        (build.manifests, build.install) = (Manifest::of(manifests), install);
+        build.build = collect_static(tree, &sources);
+        let mut runtime = Runtime::on(image);
+        runtime.artefacts = ["/opt/venv", "/app"].map(|path| Artefact::built(path, path)).into();
+        runtime.env = env([
+            ("PATH", "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+            ("PORT", port.to_string()),
+            ("HOST", "0.0.0.0".into()),
+            ("PYTHONUNBUFFERED", "1".into()),
+            ("PYTHONDONTWRITEBYTECODE", "1".into()),
+        ]);
+        runtime.port = Some(port);
+        runtime.health = Some(Health::new(probe, Probe::python));
+        runtime.start = start(&interface, port);
+        notes.push(format!("start: {} ({place})", runtime.start.join(" ")));
+        let template = include_str!("../../../../templates/dockerfile/python.hbs");
+        let mut plan = BuildPlan::new(template, look.at.clone(), runtime);
+        plan.build = Some(build);
+        plan.about.package_manager = Some("pip".into());
+        plan.about.runtime = Some(format!("python {}", version.series.name));
+        plan.about.warnings = version.warnings;
+        plan.notes = notes;
+        Ok(plan)
     }
 }
 

@@ -1,18 +1,19 @@
 //! Cargo packages: one binary, installed from the lock file.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::{Stack, assets};
 use crate::{
-    domain::{Port, RelPath},
+    domain::RelPath,
     generate::{
         detect::Candidate,
+        error::GenerateError,
         images::{self, BaseImage},
-        plan::{BuildPlan, Step, USER},
-        recipe::{GenerateError, Wishes},
+        look::Look,
+        plan::{Artefact, BuildPlan, Health, Runtime, Stage, Step, env},
+        probe::Probe,
+        recipe::Wishes,
         scan,
         source::SourceTree,
     },
@@ -55,9 +56,8 @@ fn manifest(tree: &SourceTree, directory: &RelPath) -> Option<Table> {
 /// `crates/*` and plain paths; other patterns are not followed.
 fn member_directories(tree: &SourceTree, member: &str) -> Vec<RelPath> {
     let Some(parent) = member.strip_suffix("/*") else { return member.parse().into_iter().collect() };
-    let is_manifest =
-        |path: &&RelPath| path.as_str().ends_with("/Cargo.toml") && path.parent().parent().as_str() == parent;
-    tree.files().filter(is_manifest).map(RelPath::parent).collect()
+    let manifests = tree.named("Cargo.toml").filter_map(|path| Some(path.parse::<RelPath>().ok()?.parent()));
+    manifests.filter(|directory| !directory.is_root() && directory.parent().as_str() == parent).collect()
 }
 
 fn package(tree: &SourceTree, directory: RelPath) -> Option<Package> {
@@ -72,8 +72,8 @@ fn package(tree: &SourceTree, directory: RelPath) -> Option<Package> {
 fn binaries(tree: &SourceTree, manifest: &Table, package: &str) -> Vec<String> {
     let declared = manifest.get("bin").and_then(Value::as_array).cloned().unwrap_or_default();
     let declared = declared.iter().filter_map(|bin| bin.get("name")?.as_str().map(str::to_owned));
-    let in_folder = tree.files().filter_map(|path| {
-        let rest = path.as_str().strip_prefix("src/bin/")?;
+    let in_folder = tree.paths().filter_map(|path| {
+        let rest = path.strip_prefix("src/bin/")?;
         let name = rest.strip_suffix("/main.rs").or_else(|| rest.strip_suffix(".rs"))?;
         Some(name.to_owned()).filter(|name| !name.contains('/'))
     });
@@ -126,46 +126,42 @@ impl Stack for Rust {
         "Cargo.toml (Rust)"
     }
 
-    fn template(&self) -> &'static str {
-        include_str!("../../../../templates/dockerfile/rust.hbs")
-    }
-
-    fn detect(&self, tree: &SourceTree) -> Option<Candidate> {
-        tree.find("Cargo.toml")?;
-        let candidate = Candidate::new("rust", if choose(tree).is_ok() { 90 } else { 50 });
+    fn detect(&self, look: &Look<'_>) -> Option<Candidate> {
+        look.here.find("Cargo.toml")?;
+        let candidate = Candidate::new("rust", if choose(&look.here).is_ok() { 90 } else { 50 });
         Some(candidate.because("Cargo.toml", "a Cargo package"))
     }
 
-    fn plan(&self, tree: &SourceTree, wishes: &Wishes) -> Result<BuildPlan, GenerateError> {
+    fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
+        let tree = &look.here;
         let (package, binary) = choose(tree)?;
         let locked = tree.has("Cargo.lock");
         let mut notes = vec![format!("binary: {binary} of package {:?}", package.name)];
         if !locked {
             notes.push("no Cargo.lock: the build is not reproducible; commit one".into());
         }
-        let port = wishes.port.unwrap_or(Port::saturating(8080));
+        let port = scan::port(look, 8080);
         let sources = scan::sources(&tree.below(&package.directory), &[".rs"]);
-        let probe = scan::probe(&sources, wishes, port, &mut notes);
-        let prefix = wishes.image_prefix.as_deref();
-        let text = port.to_string();
-        let env = [("PORT", text.as_str()), ("HOST", "0.0.0.0"), ("ROCKET_ADDRESS", "0.0.0.0"), ("ROCKET_PORT", &text)];
-        Ok(BuildPlan {
-            build_image: Some(BaseImage::new(prefix, images::RUST)),
-            runtime_image: BaseImage::new(prefix, images::DEBIAN),
-            manifests: Vec::new(),
-            install: Vec::new(),
-            build: vec![install(&package, &binary, locked, wishes)],
-            artefacts: assets::artefacts(&tree.below(&package.directory), &source(&package.directory)),
-            env: assets::env(if needs_rocket(tree) { &env } else { &env[..2] }),
-            user: USER,
-            port,
-            health_test: probe.bash(),
-            health_path: probe.path,
-            start: vec![format!("/app/bin/{binary}")],
-            flags: BTreeMap::new(),
-            notes,
-            secrets: Vec::new(),
-        })
+        let probe = scan::probe(&sources, look, port, &mut notes);
+        let mut build = Stage::on(BaseImage::new(look.prefix(), images::RUST));
+        build.build = vec![install(&package, &binary, locked, look.wishes)];
+        let mut runtime = Runtime::on(BaseImage::new(look.prefix(), images::DEBIAN));
+        runtime.artefacts = vec![assets::certificates(), Artefact::built("/out/bin", "/app/bin")];
+        runtime.artefacts.extend(assets::artefacts(&tree.below(&package.directory), &source(&package.directory)));
+        runtime.env = env([("PORT", port.to_string()), ("HOST", "0.0.0.0".into())]);
+        if needs_rocket(tree) {
+            runtime.env.extend(env([("ROCKET_PORT", port.to_string()), ("ROCKET_ADDRESS", "0.0.0.0".into())]));
+        }
+        runtime.port = Some(port);
+        runtime.health = Some(Health::new(probe, Probe::bash));
+        runtime.start = vec![format!("/app/bin/{binary}")];
+        let template = include_str!("../../../../templates/dockerfile/rust.hbs");
+        let mut plan = BuildPlan::new(template, look.at.clone(), runtime);
+        plan.build = Some(build);
+        plan.about.package_manager = Some("cargo".into());
+        plan.about.runtime = Some("rust 1".into());
+        plan.notes = notes;
+        Ok(plan)
     }
 }
 

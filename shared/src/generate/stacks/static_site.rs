@@ -1,16 +1,14 @@
 //! Files that are served as they are. A missing page is a real 404, with the site's own `404.html` if it has one.
 
-use std::collections::BTreeMap;
-
 use super::Stack;
 use crate::{
-    domain::{HealthPath, Port, RelPath},
+    domain::RelPath,
     generate::{
         detect::Candidate,
-        images::{self, BaseImage},
-        plan::{Artefact, BuildPlan},
-        probe::Probe,
-        recipe::{GenerateError, Wishes},
+        error::GenerateError,
+        look::Look,
+        plan::{BuildPlan, Kind},
+        site::{self, Site},
         source::SourceTree,
     },
 };
@@ -20,7 +18,7 @@ pub struct StaticSite;
 /// Where a finished site usually lies.
 const DIRECTORIES: &[&str] = &["", "public", "dist", "site", "www", "html", "build", "docs"];
 
-fn site(tree: &SourceTree) -> Option<RelPath> {
+fn finished(tree: &SourceTree) -> Option<RelPath> {
     DIRECTORIES.iter().find_map(|directory| {
         let directory: RelPath = directory.parse().ok()?;
         let index = tree.below(&directory).has("index.html");
@@ -37,41 +35,24 @@ impl Stack for StaticSite {
         "index.html (static site)"
     }
 
-    fn template(&self) -> &'static str {
-        include_str!("../../../../templates/dockerfile/static.hbs")
-    }
-
-    fn detect(&self, tree: &SourceTree) -> Option<Candidate> {
+    fn detect(&self, look: &Look<'_>) -> Option<Candidate> {
         let index: RelPath = "index.html".parse().ok()?;
-        let directory = site(tree)?;
+        let directory = finished(&look.here)?;
         let confidence = if directory.is_root() { 60 } else { 55 };
         Some(Candidate::new("static", confidence).because(directory.join(&index).as_str(), "a finished page"))
     }
 
-    fn plan(&self, tree: &SourceTree, wishes: &Wishes) -> Result<BuildPlan, GenerateError> {
-        let reason = || "there is no index.html at a usual place".to_owned();
-        let directory = site(tree).ok_or_else(|| GenerateError::NoStart { stack: "static", reason: reason() })?;
-        let port = wishes.port.unwrap_or(Port::saturating(8080));
-        let path: HealthPath =
-            wishes.health_path.clone().or_else(|| "/healthz".parse().ok()).unwrap_or_else(HealthPath::root);
-        let probe = Probe { port, path: path.clone(), bad_from: 400 };
-        let from = if directory.is_root() { "./".to_owned() } else { format!("{directory}/") };
-        Ok(BuildPlan {
-            build_image: None,
-            runtime_image: BaseImage::new(wishes.image_prefix.as_deref(), images::NGINX),
-            manifests: Vec::new(),
-            install: Vec::new(),
-            build: Vec::new(),
-            artefacts: vec![Artefact { from: from.clone(), to: "/usr/share/nginx/html/".into() }],
-            env: BTreeMap::new(),
-            user: "101:101",
-            port,
-            health_path: path,
-            health_test: probe.bash(),
-            start: ["nginx", "-g", "daemon off;"].map(str::to_owned).into(),
-            flags: BTreeMap::from([("has_404_page", tree.below(&directory).has("404.html"))]),
-            notes: vec![format!("serves {from} on port {port}")],
-            secrets: Vec::new(),
-        })
+    fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
+        let no_index = || GenerateError::no_start("static", "there is no index.html at a usual place");
+        let directory = finished(&look.here).ok_or_else(no_index)?;
+        let from = if directory.is_root() { ".".to_owned() } else { directory.to_string() };
+        let runtime = site::runtime(look, Site::PAGES, &from);
+        let template = include_str!("../../../../templates/dockerfile/static.hbs");
+        let mut plan = BuildPlan::new(template, look.at.clone(), runtime);
+        plan.about.kind = Kind::Static;
+        plan.about.framework = Some("html".into());
+        plan.about.output_dir = Some(from.clone());
+        plan.notes = vec![format!("serves the files of {from}")];
+        Ok(plan)
     }
 }

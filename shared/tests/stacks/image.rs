@@ -1,0 +1,125 @@
+//! The image of an app, built and run by a real engine: it gets healthy, answers, is not root, writes nowhere but `/tmp`
+//! and stops when it is told to.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::Failed;
+use shared::generate::{DOCKERFILE_NAME, DockerfileSource, Recipe};
+
+use crate::{App, Run};
+
+/// An image and its container, removed at the end.
+struct Running {
+    name: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "-f", "-v", &self.name]).output();
+        let _ = Command::new("docker").args(["rmi", "-f", &self.name]).output();
+    }
+}
+
+pub fn check(app: &App, run: &Run) -> Result<(), Failed> {
+    if std::env::var_os("BYOP_TEST_ENV_FILE").is_none() {
+        eprintln!("SKIPPED image::{}: BYOP_TEST_ENV_FILE is not set", app.name);
+        return Ok(());
+    }
+    let found = app.recipe()?;
+    let running = Running { name: format!("byop-test-{}-{}", app.name, std::process::id()) };
+    let name = running.name.as_str();
+    build(name, &app.tree, &found)?;
+    start(name, run)?;
+    wait_until_healthy(name)?;
+    let ip = docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name])?;
+    let address = format!("{ip}:{}", found.port.ok_or("no port")?);
+    let answer = get(&address, &run.path)?;
+    wanted(status(&answer) == 200 && answer.contains(&run.contains), &answer)?;
+    if let Some(missing) = run.missing {
+        let answer = get(&address, "/no-such-page")?;
+        wanted(status(&answer) == missing, &answer)?;
+    }
+    let user = docker(&["inspect", "-f", "{{.Config.User}}", name])?;
+    wanted(user.starts_with(|c: char| ('1'..='9').contains(&c)), &format!("user {user:?}"))?;
+    let begun = Instant::now();
+    docker(&["stop", "-t", "20", name])?;
+    let stopped = begun.elapsed();
+    let status = docker(&["inspect", "-f", "{{.State.ExitCode}}", name])?;
+    wanted(status != "137", "it had to be killed")?;
+    let size: f64 = docker(&["image", "inspect", "-f", "{{.Size}}", name])?.parse()?;
+    println!("{}: {:.0} MB, stopped in {:.1} s", app.name, size / 1e6, stopped.as_secs_f64());
+    Ok(())
+}
+
+fn wanted(ok: bool, otherwise: &str) -> Result<(), Failed> {
+    if ok { Ok(()) } else { Err(otherwise.to_owned().into()) }
+}
+
+fn docker(argv: &[&str]) -> Result<String, Failed> {
+    let output = Command::new("docker").args(argv).output()?;
+    wanted(output.status.success(), &format!("docker {argv:?}\n{}", String::from_utf8_lossy(&output.stderr)))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn build(name: &str, tree: &Path, found: &Recipe) -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let context = tree.join(found.context.as_str());
+    let file = match &found.dockerfile {
+        DockerfileSource::Own { path } => context.join(path.as_str()),
+        DockerfileSource::Generated { dockerfile, dockerignore } => {
+            let file = directory.path().join(DOCKERFILE_NAME);
+            fs::write(&file, dockerfile)?;
+            fs::write(file.with_extension("byop.dockerignore"), dockerignore)?;
+            file
+        }
+    };
+    let (file, context) = (file.to_string_lossy(), context.to_string_lossy());
+    docker(&["buildx", "build", "-q", "--load", "-t", name, "-f", &file, &context]).map(|_| ())
+}
+
+fn start(name: &str, run: &Run) -> Result<(), Failed> {
+    let mut argv = vec!["run", "-d", "--name", name, "--init", "--cap-drop", "ALL"];
+    argv.extend(["--security-opt", "no-new-privileges", "--tmpfs", "/tmp"]);
+    if !run.writable {
+        argv.push("--read-only");
+    }
+    argv.push(name);
+    docker(&argv).map(|_| ())
+}
+
+fn wait_until_healthy(name: &str) -> Result<(), Failed> {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        match docker(&["inspect", "-f", "{{.State.Health.Status}}", name])?.as_str() {
+            "healthy" => return Ok(()),
+            "starting" if Instant::now() < deadline => thread::sleep(Duration::from_millis(200)),
+            state => {
+                let health = docker(&["inspect", "-f", "{{json .State}}", name])?;
+                let log = Command::new("docker").args(["logs", "--tail", "30", name]).output()?;
+                let log = [log.stdout, log.stderr].concat();
+                return Err(format!("{name} is {state}: {health}\n{}", String::from_utf8_lossy(&log)).into());
+            }
+        }
+    }
+}
+
+fn get(address: &str, path: &str) -> Result<String, Failed> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(connection, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or_default()
+}

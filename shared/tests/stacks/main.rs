@@ -1,0 +1,97 @@
+//! Every app of `examples/` and of `tests/stacks/apps`: what is generated for it, as a snapshot, and where an app says in
+//! `run.toml` what it answers, the image itself, built and run by a real engine.
+//!
+//! An app of `tests/stacks/apps/NAME` has its tree in `tree/`; `run.toml` beside it may say:
+//!
+//! ```toml
+//! path = "/"              # what is asked for
+//! contains = "Hello"      # what the answer has
+//! missing = 404           # the status of a path that does not exist; left out, none is asked for
+//! writable = false        # true: the root is not read-only, with the reason in a comment
+//! ```
+//!
+//! A snapshot is made for each tree; the names of the tests are `snapshot::NAME` and `image::NAME`.
+
+mod image;
+mod snapshot;
+
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde::Deserialize;
+use shared::generate::{Recipe, SourceTree, Wishes, recipe};
+
+/// What a running app answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    pub path: String,
+    pub contains: String,
+    pub missing: Option<u16>,
+    #[serde(default)]
+    pub writable: bool,
+}
+
+/// One app of the tests.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub name: String,
+    pub tree: PathBuf,
+    pub run: Option<Run>,
+}
+
+impl App {
+    pub fn recipe(&self) -> Result<Recipe, Failed> {
+        let tree = SourceTree::open(&self.tree).map_err(|e| e.to_string())?;
+        Ok(recipe(&tree, &Wishes::default()).map_err(|e| format!("{}: {e}", e.code()))?)
+    }
+}
+
+/// The examples, which all say hello and have a health check, and the apps of this test.
+fn apps() -> Result<Vec<App>, Failed> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut apps = Vec::new();
+    for directory in directories(&here.join("../examples"))? {
+        let name = name(&directory);
+        let run = Run {
+            path: "/".into(),
+            contains: format!("Hello from the {name} example"),
+            missing: Some(404),
+            writable: false,
+        };
+        apps.push(App { name: format!("example-{name}"), tree: directory, run: Some(run) });
+    }
+    for directory in directories(&here.join("tests/stacks/apps"))? {
+        let run = directory.join("run.toml");
+        let run = run.exists().then(|| std::fs::read_to_string(&run)).transpose()?;
+        let run = run.map(|text| toml::from_str(&text)).transpose()?;
+        apps.push(App { name: name(&directory), tree: directory.join("tree"), run });
+    }
+    Ok(apps)
+}
+
+fn directories(parent: &Path) -> Result<Vec<PathBuf>, Failed> {
+    let entries = std::fs::read_dir(parent)?.collect::<Result<Vec<_>, _>>()?;
+    let mut found: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn name(directory: &Path) -> String {
+    directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn main() -> Result<(), Failed> {
+    let mut arguments = Arguments::from_args();
+    // Two builds at a time are as fast as more of them on a small machine.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    let mut trials = Vec::new();
+    for app in apps()? {
+        let shown = app.clone();
+        trials.push(Trial::test(format!("snapshot::{}", app.name), move || snapshot::check(&shown)));
+        if let Some(run) = app.run.clone() {
+            trials.push(Trial::test(format!("image::{}", app.name), move || image::check(&app, &run)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit()
+}
