@@ -11,12 +11,33 @@ const COMMANDS: &[&[&str]] = &[
     &["astro", "dev"],
     &["astro", "preview"],
     &["gatsby", "develop"],
+    &["gatsby", "serve"],
     &["next", "dev"],
     &["nuxt", "dev"],
     &["nuxt", "preview"],
     &["vitepress", "dev"],
     &["vitepress", "serve"],
     &["vuepress", "dev"],
+    &["vuepress", "serve"],
+    &["nitro", "dev"],
+    &["nitropack", "dev"],
+    &["snowpack", "dev"],
+    &["preact", "watch"],
+    &["umi", "dev"],
+    &["gridsome", "develop"],
+    &["sapper", "dev"],
+    &["remix", "vite:dev"],
+    &["vinxi", "dev"],
+    &["sanity", "start"],
+    &["sanity", "dev"],
+    &["rspack", "serve"],
+    &["rspack", "dev"],
+    &["craco", "start"],
+    &["react-app-rewired", "start"],
+    &["ionic", "serve"],
+    &["wrangler", "dev"],
+    &["netlify", "dev"],
+    &["vercel", "dev"],
     &["react-scripts", "start"],
     &["ng", "serve"],
     &["vue-cli-service", "serve"],
@@ -32,12 +53,25 @@ const COMMANDS: &[&[&str]] = &[
     &["storybook", "dev"],
     &["nest", "start"],
     &["nx", "serve"],
+    &["nx", "dev"],
+    &["nx", "run-many"],
+    &["turbo", "run", "dev"],
+    &["moon", "run"],
+    &["lerna", "run", "dev"],
     &["turbo", "dev"],
     &["nodemon"],
     &["ts-node"],
     &["ts-node-dev"],
     &["tsx", "watch"],
     &["node", "--watch"],
+    &["node-dev"],
+    &["supervisor"],
+    &["bun", "--watch"],
+    &["bun", "--hot"],
+    &["bun", "run", "--hot"],
+    &["bun", "run", "--watch"],
+    &["deno", "run", "--watch"],
+    &["json-server"],
     &["live-server"],
     &["browser-sync"],
     &["flask", "run"],
@@ -47,6 +81,14 @@ const COMMANDS: &[&[&str]] = &[
     &["zola", "serve"],
     &["jekyll", "serve"],
     &["cargo", "watch"],
+    &["cargo", "run"],
+    &["go", "run"],
+    &["trunk", "serve"],
+    &["mix", "phx.server"],
+    &["dotnet", "watch"],
+    &["flutter", "run"],
+    &["mdbook", "serve"],
+    &["sphinx-autobuild"],
     &["air"],
     &["php", "-S"],
 ];
@@ -75,9 +117,21 @@ fn is_listed(words: &[&str]) -> bool {
     let bare_vite = words.first() == Some(&"vite") && words.get(1) != Some(&"build");
     let parcel = words.first() == Some(&"parcel") && words.get(1) != Some(&"build");
     let runserver = words.contains(&"runserver") && words.iter().any(|word| word.ends_with("manage.py"));
+    let artisan = words.first() == Some(&"php") && words.contains(&"serve");
+    let rails = ["rails", "bin/rails"].contains(words.first().unwrap_or(&"")) && words.contains(&"development");
+    let watches = ["webpack", "rollup", "tsc", "esbuild", "postcss", "sass", "tailwindcss", "stencil"]
+        .contains(words.first().unwrap_or(&""))
+        && words.iter().any(|word| ["--watch", "-w", "--serve", "--dev", "--watch=forever"].contains(word));
     let reload =
         words.contains(&"--reload") && words.iter().any(|word| ["uvicorn", "gunicorn", "hypercorn"].contains(word));
-    bare_vite || parcel || runserver || reload || COMMANDS.iter().any(|command| words.starts_with(command))
+    bare_vite
+        || parcel
+        || runserver
+        || reload
+        || artisan
+        || rails
+        || watches
+        || COMMANDS.iter().any(|command| words.starts_with(command))
 }
 
 /// The script that `npm run x`, `npm start`, `yarn x` and the like mean.

@@ -19,6 +19,21 @@ const NAMES: &[&str] = &["Dockerfile", "Containerfile", "dockerfile"];
 const NOT_WEB: &[u16] = &[22, 5432, 3306, 6379, 9229, 24678, 35729, 27017];
 /// Images that only work on the platform that they were made for.
 const DEAD_BASES: &[&str] = &["heroku/heroku:", "heroku/cedar", "gliderlabs/herokuish"];
+/// Images that start nothing of their own.
+const BARE_BASES: &[&str] = &[
+    "node",
+    "python",
+    "golang",
+    "rust",
+    "ruby",
+    "openjdk",
+    "eclipse-temurin",
+    "maven",
+    "gradle",
+    "debian",
+    "ubuntu",
+    "alpine",
+];
 const LIKELY: &[u16] = &[80, 8080, 3000, 8000, 5000];
 const FALLBACK: Port = Port::saturating(8080);
 
@@ -34,6 +49,8 @@ pub struct OwnDockerfile {
     pub has_health_check: bool,
     /// Absolute paths that are declared to outlive the container.
     pub volumes: Vec<String>,
+    /// What is copied out of the context, in any stage.
+    copied: Vec<String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -49,6 +66,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Development(_) => "development",
+            Self::Partial(_) => "partial",
+            Self::Foreign(_) => "foreign",
+        }
+    }
+
     /// What is wrong, as the end of a sentence about the Dockerfile.
     pub fn reason(&self) -> String {
         match self {
@@ -86,6 +112,13 @@ impl OwnDockerfile {
         if let Some(dead) = DEAD_BASES.iter().find(|base| self.from.starts_with(**base)) {
             return Verdict::Foreign(format!("starts from {dead}, which is of another platform"));
         }
+        if let Some(missing) = self.copied.iter().find(|path| is_missing(path, tree)) {
+            return Verdict::Partial(format!("copies {missing:?}, which is not in the repository"));
+        }
+        let base = self.from.rsplit('/').next().unwrap_or_default().split([':', '@']).next().unwrap_or_default();
+        if self.command.is_empty() && BARE_BASES.contains(&base) {
+            return Verdict::Partial("does not say what to start".into());
+        }
         Verdict::Production
     }
 
@@ -119,8 +152,10 @@ impl OwnDockerfile {
             "FROM" => {
                 let image = rest.split_whitespace().find(|word| !word.starts_with("--")).unwrap_or_default();
                 let variables = std::mem::take(&mut self.variables);
-                *self = Self { path: self.path.clone(), from: image.to_owned(), variables, ..Self::default() };
+                let copied = std::mem::take(&mut self.copied);
+                *self = Self { path: self.path.clone(), from: image.to_owned(), variables, copied, ..Self::default() };
             }
+            "COPY" | "ADD" => self.copied.extend(sources(rest)),
             "ARG" | "ENV" => self.define(rest),
             "EXPOSE" => self.expose(rest),
             "ENTRYPOINT" => self.command = words(rest),
@@ -158,6 +193,29 @@ impl OwnDockerfile {
         let (name, default) = name.split_once(":-").unwrap_or((name, ""));
         self.variables.get(name).cloned().unwrap_or_else(|| default.to_owned())
     }
+}
+
+/// The sources of a copy out of the context; those of another stage and from elsewhere are left out.
+fn sources(rest: &str) -> Vec<String> {
+    if rest.contains("--from=") || rest.contains("<<") {
+        return Vec::new();
+    }
+    let rest = rest.trim();
+    let words: Vec<String> = serde_json::from_str(rest).unwrap_or_else(|_| {
+        rest.split_whitespace().filter(|word| !word.starts_with("--")).map(str::to_owned).collect()
+    });
+    words.split_last().map(|(_, sources)| sources.to_vec()).unwrap_or_default()
+}
+
+/// Whether a path is certainly not there: a plain one, that no build argument and no pattern completes.
+fn is_missing(path: &str, tree: &SourceTree) -> bool {
+    let path = path.trim_matches(['"', '\'']).trim_start_matches("./").trim_matches('/');
+    let plain =
+        !path.is_empty() && path.parse::<RelPath>().is_ok_and(|parsed| !parsed.is_root() && parsed.as_str() == path);
+    plain
+        && path.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
+        && !tree.has(path)
+        && !tree.has_directory(path)
 }
 
 /// Both forms of a list of paths; only absolute ones count.
@@ -256,6 +314,22 @@ mod tests {
         let judged = own("FROM node:20\nCMD [\"yarn\", \"start\", \"--host\", \"0.0.0.0\"]").verdict(&tree);
         assert_eq!(judged, Verdict::Development("yarn start --host 0.0.0.0".into()));
         assert_eq!(own("FROM node:20\nCMD node server.js").verdict(&tree), Verdict::Production);
+    }
+
+    #[test]
+    fn what_is_missing_makes_it_partial() {
+        let tree = SourceTree::in_memory([("package.json", "{}"), ("src/a.js", "")]);
+        let name = |text: &str| own(text).verdict(&tree).name();
+        assert_eq!(name("FROM node:20\nCOPY dist/api api\nCMD node api"), "partial");
+        assert_eq!(
+            name(
+                "FROM node:20\nCOPY package*.json $X ./\nCOPY src/ [\"./src\", \"/x\"]\nCOPY --from=b x y\nCMD node api"
+            ),
+            "production"
+        );
+        assert_eq!(name("FROM node:20\nCOPY . .\n"), "partial");
+        assert_eq!(name("FROM nginx\nCOPY src /usr/share/nginx/html\n"), "production");
+        assert_eq!(name("FROM heroku/heroku:20-build\nCMD x"), "foreign");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! through a serializer. Absent: running anything, the network, clocks; the same input gives the same bytes.
 
 mod command;
+mod components;
 mod compose;
 mod detect;
 mod dev_server;
@@ -16,11 +17,15 @@ mod error;
 mod hints;
 mod ignore;
 mod images;
+mod listening;
 mod look;
+mod own_compose;
 mod plan;
+mod preview;
 mod probe;
 mod recipe;
 mod render;
+mod report;
 mod scan;
 mod site;
 mod source;
@@ -38,7 +43,9 @@ pub use error::GenerateError;
 pub use images::BaseImage;
 pub use look::Look;
 pub use plan::{About, Artefact, BuildPlan, Cache, Health, Kind, Manifest, Runtime, Stage, Step, env};
+pub use preview::preview_compose;
 pub use probe::Probe;
 pub use recipe::{DOCKERFILE_NAME, DockerfileMode, DockerfileSource, Generator, Recipe, Wishes, recipe};
 pub use render::VARIABLES_ARGUMENT;
+pub use report::{Component, Outcome, Report};
 pub use source::{SourceError, SourceTree};

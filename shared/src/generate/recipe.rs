@@ -4,7 +4,7 @@
 //! repository is overwritten and no link in it is followed.
 
 use super::{
-    detect,
+    components, detect,
     dockerfile::{self, OwnDockerfile, Verdict},
     error::GenerateError,
     ignore,
@@ -57,6 +57,8 @@ pub enum DockerfileSource {
 /// How to build an app, and how to reach what was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
+    /// Where the app is.
+    pub directory: RelPath,
     /// The directory of the tree that the build sees.
     pub context: RelPath,
     pub dockerfile: DockerfileSource,
@@ -112,7 +114,31 @@ impl Generator {
             Some(own) => notes.push(format!("ignored {}: the app is set to generate", own.path)),
             None => {}
         }
-        self.generated(&look, notes)
+        self.below(&look, notes)
+    }
+
+    /// The app at the look's directory, else the only one below it.
+    fn below(&self, look: &Look<'_>, mut notes: Vec<String>) -> Result<Recipe, GenerateError> {
+        let here = self.generated(look, notes.clone());
+        let elsewhere = matches!(
+            here,
+            Err(GenerateError::NothingDetected { .. } | GenerateError::NoStart { .. } | GenerateError::Ambiguous(_))
+        );
+        if !elsewhere {
+            return here;
+        }
+        let found = components::below(self, look);
+        match found.as_slice() {
+            [] => here,
+            [only] => {
+                notes.push(format!("the only app of the repository is in {}", only.directory));
+                self.generated(&Look::new(look.tree, &only.directory, look.wishes), notes)
+            }
+            several => {
+                let names: Vec<_> = several.iter().map(|part| part.directory.to_string()).collect();
+                Err(GenerateError::SeveralApps(names.join(", ")))
+            }
+        }
     }
 
     /// A generated Dockerfile takes the place of one that is not fit for production, unless the client named that one or
@@ -126,7 +152,7 @@ impl Generator {
         if look.wishes.dockerfile_path.is_some() {
             return Ok(from_own(own, look, vec![format!("{what}; it is used because the app names it")]));
         }
-        let instead = self.generated(look, vec![format!("ignored {}: it {}", own.path, verdict.reason())]);
+        let instead = self.below(look, vec![format!("ignored {}: it {}", own.path, verdict.reason())]);
         match (instead, &verdict) {
             (Ok(recipe), _) => Ok(recipe),
             (Err(_), Verdict::Development(_) | Verdict::Production) => {
@@ -144,6 +170,7 @@ impl Generator {
         notes.append(&mut plan.notes);
         let context = look.tree.below(&plan.context);
         Ok(Recipe {
+            directory: look.at.clone(),
             dockerfile: DockerfileSource::Generated {
                 dockerfile: render::dockerfile(&plan)?,
                 dockerignore: ignore::dockerignore(&context, stack),
@@ -185,6 +212,7 @@ fn from_own(own: OwnDockerfile, look: &Look<'_>, mut notes: Vec<String>) -> Reci
         notes.push("the image runs as root; a USER line would be safer".into());
     }
     Recipe {
+        directory: look.at.clone(),
         context: wishes.base_directory.clone(),
         stack: "dockerfile",
         port: Some(port),

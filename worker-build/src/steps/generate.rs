@@ -79,7 +79,7 @@ fn made(order: &BuildOrder, recipe: Recipe, tree: &SourceTree) -> Result<Made, B
     let plan = BuildPlan {
         stack: recipe.stack.to_owned(),
         dockerfile,
-        port: Some(order.port.unwrap_or(recipe.port.get())),
+        port: order.port.or(recipe.port.map(Port::get)),
         health_path: Some(recipe.health_path.as_str().to_owned()),
     };
     Ok(Made { plan, context: RelPath::as_str(&recipe.context).to_owned(), dockerignore, own })

@@ -29,13 +29,6 @@ fn made(files: &[(&str, &str)], wishes: &Wishes) -> String {
 }
 
 #[test]
-fn examples() {
-    for name in ["node", "python", "go", "rust", "static", "dockerfile"] {
-        insta::assert_snapshot!(format!("example_{name}"), shown(&example(name), &Wishes::default()));
-    }
-}
-
-#[test]
 fn wishes_win() {
     let wishes = Wishes {
         port: Some(Port::saturating(9999)),

@@ -260,15 +260,6 @@ impl Manager {
         Step::new(&argv)
     }
 
-    /// Runs a script, as the process that is to serve.
-    pub fn start(&self, script: &str) -> Vec<String> {
-        match self.kind {
-            Kind::Npm => ["npm", "run", "--silent", script].map(str::to_owned).into(),
-            // The image that runs has no other manager than the one of Node.
-            _ => ["npm", "run", "--silent", script].map(str::to_owned).into(),
-        }
-    }
-
     /// The settings of the managers that are not files of the app.
     pub fn env(&self) -> Vec<(&'static str, &'static str)> {
         match self.kind {

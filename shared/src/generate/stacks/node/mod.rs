@@ -20,6 +20,7 @@ use crate::{
         detect::Candidate,
         error::GenerateError,
         images::BaseImage,
+        listening::{self, Listening},
         look::Look,
         plan::{Artefact, BuildPlan, Health, Kind, Manifest, Runtime, Stage, Step, env},
         probe::Probe,
@@ -64,7 +65,7 @@ impl Found {
     fn kind(&self, look: &Look<'_>) -> Option<Kind> {
         match self.framework.as_ref().map(|framework| &framework.output) {
             Some(Output::Files { site, .. }) => Some(if site.spa.is_some() { Kind::Spa } else { Kind::Static }),
-            Some(Output::Server { .. } | Output::Unsupported(_)) => Some(Kind::Server),
+            Some(Output::Server { .. } | Output::Made { .. } | Output::Unsupported(_)) => Some(Kind::Server),
             Some(Output::Own) | None => match &self.start {
                 Some(start) if start.served_files().is_some() => Some(Kind::Static),
                 Some(_) => Some(Kind::Server),
@@ -240,7 +241,7 @@ impl Draft<'_> {
     fn server(&self, image: BaseImage, build: &mut Stage, notes: &mut Vec<String>) -> Result<Runtime, GenerateError> {
         let sources = scan::sources(&self.look.here, &[".js", ".mjs", ".cjs", ".ts"]);
         let framework_port = self.found.framework.as_ref().map_or(3000, |framework| framework.port);
-        let port = (self.kind == Kind::Server).then(|| scan::port(self.look, framework_port));
+        let port = (self.kind == Kind::Server).then(|| self.port(&sources, framework_port, notes)).transpose()?;
         let (start, artefacts) = self.start(port, build)?;
         notes.push(format!("start: {}", start.join(" ")));
         let mut runtime = Runtime::on(image);
@@ -259,6 +260,25 @@ impl Draft<'_> {
         Ok(runtime)
     }
 
+    /// Where an app's own server listens is in its sources; one that lets only its own machine in cannot be reached.
+    fn port(&self, sources: &[(String, String)], usual: u16, notes: &mut Vec<String>) -> Result<Port, GenerateError> {
+        let own = matches!(self.found.framework.as_ref().map(|f| &f.output), None | Some(Output::Own | Output::Made { .. }));
+        let found = if own { listening::look(sources) } else { Listening::default() };
+        if let Some(file) = found.loopback {
+            return Err(GenerateError::Unsupported {
+                stack: "node",
+                reason: format!("{file} listens on localhost only, where nothing outside of the container reaches it; listen on 0.0.0.0"),
+            });
+        }
+        let Some((written, file)) = found.port else { return Ok(scan::port(self.look, usual)) };
+        let port = scan::port(self.look, written.get());
+        if port != written && !found.by_environment {
+            notes.push(format!("{file} listens on {written} and does not read PORT, so {port} may not answer"));
+        }
+        notes.push(format!("port {port}: {file}{}", if found.by_environment { ", which reads PORT" } else { "" }));
+        Ok(port)
+    }
+
     /// The process of the image, and what it needs of the build; prunes what it does not need.
     fn start(&self, port: Option<Port>, build: &mut Stage) -> Result<(Vec<String>, Vec<Artefact>), GenerateError> {
         if let Some(Output::Server { start, needs }) = self.found.framework.as_ref().map(|framework| &framework.output) {
@@ -267,17 +287,15 @@ impl Draft<'_> {
             let artefacts = if complete.is_empty() { self.whole(build) } else { complete };
             return Ok((start, artefacts));
         }
+        if let Some(Output::Made { entry }) = self.found.framework.as_ref().map(|framework| &framework.output) {
+            return Ok((vec!["node".into(), entry.clone()], self.whole(build)));
+        }
         let start = match self.kind {
             Kind::Worker => start::worker(self.look, &self.found.package),
             _ => self.found.start.clone(),
         };
-        let start = start.or_else(|| self.nest()).ok_or_else(|| GenerateError::no_start("node", "nothing starts it"))?;
+        let start = start.ok_or_else(|| GenerateError::no_start("node", "nothing starts it"))?;
         Ok((start.argv(port), self.whole(build)))
-    }
-
-    /// Nest's own start is a development server; what its build makes is not.
-    fn nest(&self) -> Option<Start> {
-        None
     }
 
     /// The whole app without what only its build needed.

@@ -59,11 +59,6 @@ impl Package {
         packages.iter().any(|package| self.needs(package))
     }
 
-    /// The version of a dependency as it is asked for.
-    pub fn version_of(&self, package: &str) -> Option<&str> {
-        DEPENDENCIES.iter().find_map(|list| self.json.get(*list)?.get(package)?.as_str())
-    }
-
     pub fn names(&self) -> BTreeSet<&str> {
         let lists = DEPENDENCIES.iter().filter_map(|list| self.json.get(*list)?.as_object());
         lists.flat_map(|list| list.keys().map(String::as_str)).collect()

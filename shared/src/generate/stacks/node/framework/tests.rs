@@ -8,6 +8,7 @@ fn found(package: &str, files: &[(&str, &str)]) -> String {
     let output = match framework.output {
         Output::Files { directory, site } => format!("{directory}{}", if site.spa.is_some() { " spa" } else { "" }),
         Output::Server { start, .. } => start.join(" "),
+        Output::Made { entry } => entry,
         Output::Own => "own".into(),
         Output::Unsupported(reason) => reason,
     };
