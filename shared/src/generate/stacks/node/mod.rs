@@ -67,6 +67,7 @@ impl Found {
             Some(Output::Files { site, .. }) => Some(if site.spa.is_some() { Kind::Spa } else { Kind::Static }),
             Some(Output::Server { .. } | Output::Made { .. } | Output::Unsupported(_)) => Some(Kind::Server),
             Some(Output::Own) | None => match &self.start {
+                Some(start) if start.served_files().is_some_and(|(_, one_page)| one_page) => Some(Kind::Spa),
                 Some(start) if start.served_files().is_some() => Some(Kind::Static),
                 Some(_) => Some(Kind::Server),
                 None if start::worker(look, &self.package).is_some() => Some(Kind::Worker),

@@ -77,7 +77,12 @@ pub fn svelte_kit(app: &App<'_>) -> Option<Framework> {
     let adapter = |name: &str| app.needs(&format!("@sveltejs/adapter-{name}"));
     if adapter("static") && config.contains("adapter-static") {
         let directory = setting(&config, "pages").unwrap_or_else(|| "build".into());
-        let site = if setting(&config, "fallback").is_some() { Site::APP } else { Site::PAGES };
+        let site = match setting(&config, "fallback").as_deref() {
+            None => Site::PAGES,
+            Some("200.html") => Site { spa: Some("/200.html"), ..Site::APP },
+            Some("404.html") => Site { spa: Some("/404.html"), ..Site::APP },
+            Some(_) => Site::APP,
+        };
         return Some(Framework::files("sveltekit", directory, site.with_immutable(&["/_app/immutable/"])));
     }
     if adapter("node") {

@@ -1,0 +1,1 @@
+require('express')().listen(3000, '127.0.0.1');
