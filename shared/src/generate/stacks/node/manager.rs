@@ -226,8 +226,8 @@ impl Manager {
         self.command(match (self.kind, locked) {
             (Kind::Npm, true) => &["ci"],
             (Kind::Npm | Kind::Bun, false) => &["install"],
-            (Kind::Pnpm, true) => &["install", "--frozen-lockfile", "--store-dir", "/cache/pnpm"],
-            (Kind::Pnpm, false) => &["install", "--no-frozen-lockfile", "--store-dir", "/cache/pnpm"],
+            (Kind::Pnpm, true) => &["install", "--frozen-lockfile"],
+            (Kind::Pnpm, false) => &["install", "--no-frozen-lockfile"],
             (Kind::Yarn1, true) => &["install", "--frozen-lockfile", "--non-interactive"],
             (Kind::Yarn1, false) => &["install", "--non-interactive"],
             (Kind::Berry, true) => &["install", "--immutable"],
@@ -240,7 +240,7 @@ impl Manager {
     pub fn prune(&self) -> Option<Step> {
         match self.kind {
             Kind::Npm => Some(self.command(&["prune", "--omit=dev", "--ignore-scripts"])),
-            Kind::Pnpm => Some(self.command(&["prune", "--prod", "--ignore-scripts", "--store-dir", "/cache/pnpm"])),
+            Kind::Pnpm => Some(self.command(&["prune", "--prod", "--ignore-scripts"])),
             Kind::Yarn1 => {
                 let locked: &[&str] = if self.lock.is_some() { &["--frozen-lockfile"] } else { &[] };
                 let words = ["install", "--production", "--ignore-scripts", "--prefer-offline", "--non-interactive"];
@@ -264,7 +264,11 @@ impl Manager {
     pub fn env(&self) -> Vec<(&'static str, &'static str)> {
         match self.kind {
             Kind::Npm => Vec::new(),
-            Kind::Pnpm => vec![("COREPACK_ENABLE_STRICT", "0"), ("npm_config_manage_package_manager_versions", "false")],
+            Kind::Pnpm => vec![
+                ("npm_config_manage_package_manager_versions", "false"),
+                ("npm_config_store_dir", "/cache/pnpm"),
+                ("pnpm_config_store_dir", "/cache/pnpm"),
+            ],
             Kind::Yarn1 => vec![("YARN_CACHE_FOLDER", "/cache/yarn")],
             Kind::Berry => vec![
                 ("YARN_ENABLE_TELEMETRY", "0"),

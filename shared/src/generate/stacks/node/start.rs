@@ -5,7 +5,7 @@
 
 use super::package::Package;
 use crate::generate::{
-    command, dev_server::is_dev_server, hints::Hint, look::Look, source::SourceTree,
+    command, dev_server::is_dev_server, hints::Hint, look::Look, scan, source::SourceTree,
 };
 use crate::domain::Port;
 
@@ -100,10 +100,15 @@ fn script_name(line: &str) -> Option<String> {
 fn main(tree: &SourceTree, package: &Package, builds: bool) -> Option<Start> {
     let main = package.main()?;
     // A file that the build makes cannot be looked for yet.
-    let made = builds && !tree.has(main.as_str()) && is_output(main.as_str());
+    let made = builds && !tree.has(main.as_str()) && is_output(main.as_str()) && listens(tree);
     let resolved = [main.to_string(), format!("{main}.js"), format!("{main}/index.js")];
     let file = resolved.iter().find(|path| is_server(tree, path)).cloned().or_else(|| made.then(|| main.to_string()))?;
     Some(Start { line: format!("node {file}"), place: "main of package.json".into(), script: None })
+}
+
+/// A library has a main file too.
+fn listens(tree: &SourceTree) -> bool {
+    scan::sources(tree, &[".js", ".mjs", ".cjs", ".ts"]).iter().any(|(_, text)| calls_a_server(text))
 }
 
 fn is_output(path: &str) -> bool {
@@ -128,7 +133,10 @@ fn entry(tree: &SourceTree) -> Option<Start> {
 }
 
 pub fn is_server(tree: &SourceTree, path: &str) -> bool {
-    let text = tree.text(path).unwrap_or_default();
+    tree.text(path).is_some_and(|text| calls_a_server(&text))
+}
+
+fn calls_a_server(text: &str) -> bool {
     ["listen(", "createServer", "serve("].iter().any(|call| text.contains(call))
 }
 
