@@ -54,6 +54,7 @@ pub fn check(app: &App, run: &Run) -> Result<(), Failed> {
     let stopped = begun.elapsed();
     let status = docker(&["inspect", "-f", "{{.State.ExitCode}}", name])?;
     wanted(status != "137", "it had to be killed")?;
+    wanted(stopped.as_secs() < run.stops_within_s, &format!("it took {:.1} s to stop", stopped.as_secs_f64()))?;
     let size: f64 = docker(&["image", "inspect", "-f", "{{.Size}}", name])?.parse()?;
     println!("{}: {:.0} MB, stopped in {:.1} s", app.name, size / 1e6, stopped.as_secs_f64());
     Ok(())

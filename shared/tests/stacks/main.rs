@@ -6,13 +6,15 @@
 //! ```toml
 //! path = "/"              # what is asked for
 //! contains = "Hello"      # what the answer has
+//! stops_within_s = 3      # after SIGTERM; more only with the reason in a comment
 //! missing = 404           # the status of a path that does not exist; left out, none is asked for
 //! writable = false        # true: the root is not read-only, with the reason in a comment
 //! ```
 //!
-//! A snapshot is made for each tree; the names of the tests are `snapshot::NAME` and `image::NAME`.
+//! A snapshot is made for each tree; the names of the tests are `snapshot::NAME`, `lint::NAME` and `image::NAME`.
 
 mod image;
+mod lint;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +32,12 @@ pub struct Run {
     pub missing: Option<u16>,
     #[serde(default)]
     pub writable: bool,
+    #[serde(default = "three")]
+    pub stops_within_s: u64,
+}
+
+fn three() -> u64 {
+    3
 }
 
 /// One app of the tests.
@@ -58,6 +66,7 @@ fn apps() -> Result<Vec<App>, Failed> {
             contains: format!("Hello from the {name} example"),
             missing: Some(404),
             writable: false,
+            stops_within_s: three(),
         };
         apps.push(App { name: format!("example-{name}"), tree: directory, run: Some(run) });
     }
@@ -87,7 +96,8 @@ fn main() -> Result<(), Failed> {
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let mut trials = Vec::new();
     for app in apps()? {
-        let shown = app.clone();
+        let (shown, linted) = (app.clone(), app.clone());
+        trials.push(Trial::test(format!("lint::{}", app.name), move || lint::check(&linted)));
         trials.push(Trial::test(format!("snapshot::{}", app.name), move || snapshot::check(&shown)));
         if let Some(run) = app.run.clone() {
             trials.push(Trial::test(format!("image::{}", app.name), move || image::check(&app, &run)));
