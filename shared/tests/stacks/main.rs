@@ -13,6 +13,7 @@
 //!
 //! A snapshot is made for each tree; the names of the tests are `snapshot::NAME`, `lint::NAME` and `image::NAME`.
 
+mod added;
 mod image;
 mod lint;
 mod snapshot;
@@ -94,7 +95,7 @@ fn main() -> Result<(), Failed> {
     let mut arguments = Arguments::from_args();
     // Two builds at a time are as fast as more of them on a small machine.
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    let mut trials = Vec::new();
+    let mut trials = vec![Trial::test("a_stack_of_another_crate", added::check)];
     for app in apps()? {
         let (shown, linted) = (app.clone(), app.clone());
         trials.push(Trial::test(format!("lint::{}", app.name), move || lint::check(&linted)));
