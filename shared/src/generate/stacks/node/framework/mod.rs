@@ -6,8 +6,6 @@
 mod servers;
 mod sites;
 
-use regex::Regex;
-
 use super::package::Package;
 use crate::{
     domain::RelPath,
@@ -131,10 +129,14 @@ impl App<'_> {
 
 /// The text of a setting `key: "value"` in a configuration file, if it is a path.
 fn setting(config: &str, key: &str) -> Option<String> {
-    let pattern = Regex::new(&format!(r#"(?m)(?:^|[{{,\s]){key}\s*[:=]\s*["'`]([A-Za-z0-9_./@-]{{1,100}})["'`]"#)).ok()?;
-    let found = pattern.captures(config)?;
-    let path: RelPath = found[1].parse().ok()?;
-    (!path.is_root()).then(|| path.to_string())
+    let begins = |at: usize| !config[..at].ends_with(|c: char| c.is_alphanumeric() || "_$.-".contains(c));
+    let mut places = config.match_indices(key).filter(|(at, _)| begins(*at));
+    places.find_map(|(at, _)| {
+        let value = config[at + key.len()..].trim_start().strip_prefix([':', '='])?.trim_start();
+        let quote = value.chars().next().filter(|c| ['"', '\'', '`'].contains(c))?;
+        let path: RelPath = value[1..].split(quote).next()?.parse().ok()?;
+        (!path.is_root()).then(|| path.to_string())
+    })
 }
 
 /// Whether a setting has exactly this value.
