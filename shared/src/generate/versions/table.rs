@@ -73,7 +73,7 @@ pub static PYTHON: Language = Language {
 
 /// A newer Go builds what an older one does, so only the supported ones are here.
 pub static GO: Language =
-    Language { name: "go", series: &[minor("1.26", 1, 26, Some((2027, 2))), minor("1.25", 1, 25, Some((2026, 8)))] };
+    Language { name: "go", series: &[minor("1.26", 1, 26, Some((2027, 2))), minor("1.27", 1, 27, Some((2027, 8)))] };
 
 pub static RUST: Language = Language { name: "rust", series: &[major("1", 1, None)] };
 
