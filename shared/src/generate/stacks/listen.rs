@@ -87,7 +87,7 @@ impl Bound<'_> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.starts_with("127.") || ["localhost", "[::1]", "::1", "127, 0, 0, 1", "127,0,0,1"].contains(&host)
+    host.starts_with("127.") || host.starts_with("127,") || ["localhost", "[::1]", "::1", "LOCALHOST"].contains(&host)
 }
 
 #[derive(Clone, Debug)]
@@ -181,7 +181,7 @@ fn flags(grammar: &Grammar, sources: &[(String, String)]) -> Vec<Flag> {
     let found = sources.iter().flat_map(|(_, text)| grammar.flags.iter().flat_map(|regex| regex.captures_iter(text)));
     let read = |captures: regex::Captures<'_>| {
         let (host, port) = address(captures.name("default")?.as_str());
-        Some(Flag { name: captures.name("name")?.as_str().to_owned(), host, port })
+        Some(Flag { name: captures.name("name")?.as_str().replace('_', "-"), host, port })
     };
     found.filter_map(read).collect()
 }

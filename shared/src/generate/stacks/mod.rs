@@ -2,6 +2,7 @@
 
 mod assets;
 mod listen;
+mod started;
 
 use super::{detect::Candidate, error::GenerateError, look::Look, plan::BuildPlan};
 

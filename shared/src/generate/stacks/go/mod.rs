@@ -15,6 +15,7 @@ use place::{Mode, Place};
 use super::{
     Stack, assets,
     listen::{self, Grammar, Listening},
+    started::{self, Line},
 };
 use crate::{
     domain::RelPath,
@@ -78,9 +79,9 @@ impl Stack for Go {
 
     fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
         let place = Place::find(look).ok_or_else(|| GenerateError::no_start("go", "there is no go.mod"))?;
-        let hint = hinted(look, &place);
-        let package = package(&place, hint.as_ref())?;
-        Draft::new(look, &place, package, hint)?.plan()
+        let (line, named) = hinted(look, &place).unzip();
+        let package = named.flatten().map_or_else(|| package(&place), Ok)?;
+        Draft::new(look, &place, package, line)?.plan()
     }
 }
 
@@ -89,39 +90,21 @@ fn bare(look: &Look<'_>, place: &Place) -> Option<Candidate> {
     let serves = place.mains.iter().any(|main| main.points > 6);
     let elsewhere = look.here.has(".godir") || !look.hints.web.is_empty() && look.here.has("Procfile");
     let confidence = if elsewhere && serves { 80 } else if serves { 65 } else { 40 };
-    let file = place.mains.first()?.directory.join(&"*.go".parse().unwrap_or_default());
-    Some(Candidate::new("go", confidence).because(file.as_str(), "a main package without go.mod"))
+    let directory = &place.mains.first()?.directory;
+    let file = if directory.is_root() { "*.go".to_owned() } else { format!("{directory}/*.go") };
+    Some(Candidate::new("go", confidence).because(&file, "a main package without go.mod"))
 }
 
-/// A line of another platform that starts the binary of a main package.
-struct Hint {
-    /// The main package that it names, if it does.
-    package: Option<RelPath>,
-    arguments: Vec<String>,
-    from: String,
-}
-
-fn hinted(look: &Look<'_>, place: &Place) -> Option<Hint> {
-    let port = look.wishes.port.or_else(|| look.hints.port.iter().find_map(|hint| hint.text.parse().ok()));
-    let port = port.unwrap_or(crate::domain::Port::saturating(8080));
-    let worker = if look.hints.web.is_empty() { look.hints.worker.first() } else { None };
-    look.hints.web.iter().chain(worker).find_map(|hint| {
-        let argv = command::argv(&hint.text, Some(port));
-        let (first, rest) = argv.split_first()?;
-        if ["sh", "go", "air"].contains(&first.as_str()) {
-            return None;
-        }
-        let name = first.rsplit('/').next().unwrap_or_default();
-        let package = place.mains.iter().find(|main| main.name() == name).map(|main| main.directory.clone());
-        let ours = package.is_some() || first.contains('/') || name == place.name() || place.mode == Mode::Bare;
-        ours.then(|| Hint { package, arguments: rest.to_vec(), from: hint.from.clone() })
+/// The first line of another platform that starts a binary of the app, and the main package that it names.
+fn hinted(look: &Look<'_>, place: &Place) -> Option<(Line, Option<RelPath>)> {
+    started::lines(look).into_iter().find_map(|line| {
+        let package = place.mains.iter().find(|main| main.name() == line.name).map(|main| main.directory.clone());
+        let ours = package.is_some() || line.by_path || line.name == place.name() || place.mode == Mode::Bare;
+        ours.then_some((line, package))
     })
 }
 
-fn package(place: &Place, hint: Option<&Hint>) -> Result<RelPath, GenerateError> {
-    if let Some(package) = hint.and_then(|hint| hint.package.clone()) {
-        return Ok(package);
-    }
+fn package(place: &Place) -> Result<RelPath, GenerateError> {
     packages::best(&place.mains).map(|main| main.directory.clone()).map_err(|equal| {
         let reason = match equal.is_empty() {
             true => "no package says `package main`".to_owned(),
@@ -141,7 +124,7 @@ struct Draft<'a> {
     package: RelPath,
     /// Of the package's module, from the context.
     module: RelPath,
-    hint: Option<Hint>,
+    line: Option<Line>,
     sources: Vec<(String, String)>,
     listening: Option<Listening>,
     version: Choice,
@@ -149,10 +132,10 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(look: &'a Look<'a>, place: &'a Place, package: RelPath, hint: Option<Hint>) -> Result<Self, GenerateError> {
+    fn new(look: &'a Look<'a>, place: &'a Place, package: RelPath, line: Option<Line>) -> Result<Self, GenerateError> {
         let module = place.module_of(&package);
         let sources = sources(place, &package, &module);
-        let given = hint.as_ref().map(|hint| hint.arguments.clone()).unwrap_or_default();
+        let given = line.as_ref().map(|line| line.arguments.clone()).unwrap_or_default();
         let mut warnings = Vec::new();
         let serves = sources.iter().any(|(_, text)| packages::serves(text)) || !look.hints.web.is_empty();
         let named_port = look.wishes.port.is_some() || !look.hints.port.is_empty();
@@ -165,7 +148,7 @@ impl<'a> Draft<'a> {
         };
         let version = versions::choose(&versions::GO, &demands(look, place))?;
         warnings.extend(version.warnings.clone());
-        Ok(Self { look, place, package, module, hint, sources, listening, version, warnings })
+        Ok(Self { look, place, package, module, line, sources, listening, version, warnings })
     }
 
     fn plan(mut self) -> Result<BuildPlan, GenerateError> {
@@ -279,16 +262,20 @@ impl<'a> Draft<'a> {
             runtime.artefacts.extend(found.into_iter().filter(|artefact| !known.contains(&artefact.to)));
         }
         runtime.start = vec![BINARY.into()];
-        if let Some(hint) = &self.hint {
-            runtime.start.extend(hint.arguments.iter().cloned());
-            notes.push(format!("start: as in {}", hint.from));
+        if let Some(line) = &self.line {
+            runtime.start.extend(line.arguments.iter().cloned());
+            runtime.env.extend(line.env.iter().cloned());
+            notes.push(format!("start: as in {}", line.from));
         }
         let Some((listening, port)) = self.listening.as_ref().and_then(|found| Some((found, found.port?))) else {
             return runtime;
         };
         runtime.start.extend(listening.arguments.iter().cloned());
-        runtime.env = env([("PORT", port.to_string()), ("HOST", "0.0.0.0".into())]);
-        runtime.env.extend(env(listening.env.iter().cloned()));
+        let mut known = env([("PORT", port.to_string()), ("HOST", "0.0.0.0".into())]);
+        known.extend(env(listening.env.iter().cloned()));
+        // What the line says itself counts more.
+        known.append(&mut runtime.env);
+        runtime.env = known;
         notes.extend(listening.notes.iter().cloned());
         let probe = scan::probe(&self.sources, self.look, port, notes);
         runtime.port = Some(port);
