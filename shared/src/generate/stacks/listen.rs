@@ -198,15 +198,18 @@ fn address(text: &str) -> (Option<String>, Option<u16>) {
 }
 
 fn bound<'a>(grammar: &Grammar, sources: &'a [(String, String)]) -> Vec<Bound<'a>> {
-    let mut all = Vec::new();
+    let mut all: Vec<Bound<'a>> = Vec::new();
     for (file, text) in sources {
         for captures in grammar.literals.iter().flat_map(|regex| regex.captures_iter(text)) {
             let host = captures.name("host").map(|host| host.as_str().to_owned()).unwrap_or_default();
             let port = captures.name("port").and_then(|port| port.as_str().parse().ok());
             let port = port.filter(|port| *port > 0 && !DATA_PORTS.contains(port));
-            all.extend(port.map(|port| Bound { host, port, file }));
+            all.extend(port.map(|port| Bound { host, port, file: file.as_str() }));
         }
     }
+    // The same place may be found by a second pattern, which does not see the host.
+    let hosts: Vec<(u16, &str)> = all.iter().filter(|b| !b.host.is_empty()).map(|b| (b.port, b.file)).collect();
+    all.retain(|bound| !bound.host.is_empty() || !hosts.contains(&(bound.port, bound.file)));
     all
 }
 

@@ -30,9 +30,14 @@ macro_rules! stacks {
 }
 
 stacks! {
+    bun::Bun,
+    deno::Deno,
     go::Go,
+    hugo::Hugo,
+    mdbook::MdBook,
     node::Node,
     python::Python,
     rust::Rust,
     static_site::StaticSite,
+    zola::Zola,
 }

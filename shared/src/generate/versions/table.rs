@@ -144,11 +144,6 @@ pub static FLUTTER: Language = Language {
     ],
 };
 
-/// Static site generators keep no series alive; the image of a version is asked for by its exact name.
-pub static HUGO: Language = Language { name: "hugo", series: &[minor("0.152", 0, 152, None)] };
-pub static ZOLA: Language = Language { name: "zola", series: &[minor("0.21", 0, 21, None)] };
-pub static MDBOOK: Language = Language { name: "mdbook", series: &[minor("0.5", 0, 5, None)] };
-
 #[cfg(test)]
 mod tests {
     use super::*;
