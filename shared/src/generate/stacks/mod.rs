@@ -1,6 +1,8 @@
 //! The stacks that the engine knows. One module and one template each, and a line in the list below.
 
 mod assets;
+mod listen;
+mod started;
 
 use super::{detect::Candidate, error::GenerateError, look::Look, plan::BuildPlan};
 
@@ -28,9 +30,14 @@ macro_rules! stacks {
 }
 
 stacks! {
+    bun::Bun,
+    deno::Deno,
     go::Go,
+    hugo::Hugo,
+    mdbook::MdBook,
     node::Node,
     python::Python,
     rust::Rust,
     static_site::StaticSite,
+    zola::Zola,
 }

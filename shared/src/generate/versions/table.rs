@@ -73,7 +73,7 @@ pub static PYTHON: Language = Language {
 
 /// A newer Go builds what an older one does, so only the supported ones are here.
 pub static GO: Language =
-    Language { name: "go", series: &[minor("1.26", 1, 26, Some((2027, 2))), minor("1.25", 1, 25, Some((2026, 8)))] };
+    Language { name: "go", series: &[minor("1.26", 1, 26, Some((2027, 2))), minor("1.27", 1, 27, Some((2027, 8)))] };
 
 pub static RUST: Language = Language { name: "rust", series: &[major("1", 1, None)] };
 
@@ -143,11 +143,6 @@ pub static FLUTTER: Language = Language {
         minor("3.10", 3, 10, None),
     ],
 };
-
-/// Static site generators keep no series alive; the image of a version is asked for by its exact name.
-pub static HUGO: Language = Language { name: "hugo", series: &[minor("0.152", 0, 152, None)] };
-pub static ZOLA: Language = Language { name: "zola", series: &[minor("0.21", 0, 21, None)] };
-pub static MDBOOK: Language = Language { name: "mdbook", series: &[minor("0.5", 0, 5, None)] };
 
 #[cfg(test)]
 mod tests {

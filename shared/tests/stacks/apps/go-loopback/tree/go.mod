@@ -1,0 +1,3 @@
+module example.org/alone
+
+go 1.24

@@ -1,0 +1,3 @@
+module example.org/tick
+
+go 1.24

@@ -1,0 +1,3 @@
+package greeting
+
+func For(name string) string { return "Good day, " + name }
