@@ -1,6 +1,8 @@
 //! The stacks that the engine knows. One module and one template each, and a line in the list below.
 
 mod assets;
+mod pattern;
+mod services;
 
 use super::{detect::Candidate, error::GenerateError, look::Look, plan::BuildPlan};
 
@@ -29,6 +31,7 @@ macro_rules! stacks {
 
 stacks! {
     go::Go,
+    java::Java,
     node::Node,
     python::Python,
     rust::Rust,
