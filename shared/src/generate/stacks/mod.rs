@@ -36,6 +36,7 @@ stacks! {
     node::Node,
     php::Php,
     python::Python,
+    ruby::Ruby,
     rust::Rust,
     static_site::StaticSite,
 }

@@ -66,10 +66,6 @@ impl Build {
         Self { text: text.lines().filter(comment).map(|line| format!("{line}\n")).collect() }
     }
 
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
     /// The strongest plugin that is applied here, not only declared for modules.
     pub fn plugin(&self) -> Option<Plugin> {
         let applied = |word: &str| {
