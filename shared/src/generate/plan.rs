@@ -215,6 +215,8 @@ pub struct BuildPlan {
     /// Makes files for the app with another language's tools.
     pub assets: Option<Stage>,
     pub build: Option<Stage>,
+    /// An image that only lends a tool to the build.
+    pub lent: Option<BaseImage>,
     pub runtime: Runtime,
     /// Facts that only this stack's template asks for.
     pub flags: BTreeMap<&'static str, bool>,
@@ -233,6 +235,7 @@ impl BuildPlan {
             about: About::default(),
             assets: None,
             build: None,
+            lent: None,
             runtime,
             flags: BTreeMap::new(),
             notes: Vec::new(),

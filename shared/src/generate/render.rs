@@ -12,6 +12,7 @@ use super::plan::{BuildPlan, Step};
 
 /// What templates share: the name, the text.
 const PARTIALS: &[(&str, &str)] = &[
+    ("lent_node", include_str!("../../../templates/dockerfile/lent_node.hbs")),
     ("packages", include_str!("../../../templates/dockerfile/packages.hbs")),
     ("runtime", include_str!("../../../templates/dockerfile/runtime.hbs")),
     ("site", include_str!("../../../templates/dockerfile/site.hbs")),

@@ -1,7 +1,10 @@
 //! The stacks that the engine knows. One module and one template each, and a line in the list below.
 
 mod assets;
+mod front_end;
 mod listen;
+mod pattern;
+mod services;
 mod started;
 
 use super::{detect::Candidate, error::GenerateError, look::Look, plan::BuildPlan};
@@ -35,8 +38,11 @@ stacks! {
     go::Go,
     hugo::Hugo,
     mdbook::MdBook,
+    java::Java,
     node::Node,
+    php::Php,
     python::Python,
+    ruby::Ruby,
     rust::Rust,
     static_site::StaticSite,
     zola::Zola,

@@ -92,6 +92,7 @@ pub static RUBY: Language = Language {
     name: "ruby",
     series: &[
         minor("3.4", 3, 4, Some((2028, 3))),
+        minor("4.0", 4, 0, Some((2029, 3))),
         minor("3.3", 3, 3, Some((2027, 3))),
         minor("3.2", 3, 2, Some((2026, 3))),
         minor("3.1", 3, 1, Some((2025, 3))),

@@ -1,0 +1,2 @@
+<?php
+return app()->withRouting(health: '/up');

@@ -1,0 +1,6 @@
+<?php
+
+function greeting(string $whom): string
+{
+    return "Hello from $whom";
+}
