@@ -1,5 +1,6 @@
 //! What is generated, judged by independent tools: hadolint finds nothing of the level `warning` and above in the
-//! Dockerfile, and Docker Compose reads the compose file.
+//! Dockerfile, and Docker Compose reads the compose file. One rule is left out, DL3008: Debian's archive keeps no version
+//! that a newer one replaced, so a pinned package is a build that fails some weeks later.
 
 use std::{fs, process::Command};
 
@@ -15,7 +16,15 @@ pub fn check(app: &App) -> Result<(), Failed> {
     if let DockerfileSource::Generated { dockerfile, .. } = &found.dockerfile {
         fs::write(path("Dockerfile"), dockerfile)?;
         match std::env::var("BYOP_TEST_HADOLINT") {
-            Ok(hadolint) => ran(&[&hadolint, "--no-color", "--failure-threshold", "warning", &path("Dockerfile")])?,
+            Ok(hadolint) => ran(&[
+                &hadolint,
+                "--no-color",
+                "--ignore",
+                "DL3008",
+                "--failure-threshold",
+                "warning",
+                &path("Dockerfile"),
+            ])?,
             Err(_) => eprintln!("SKIPPED hadolint of {}: BYOP_TEST_HADOLINT is not set", app.name),
         }
     }
