@@ -1,6 +1,7 @@
 //! The stacks that the engine knows. One module and one template each, and a line in the list below.
 
 mod assets;
+mod front_end;
 
 use super::{detect::Candidate, error::GenerateError, look::Look, plan::BuildPlan};
 

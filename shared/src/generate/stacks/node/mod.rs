@@ -1,10 +1,10 @@
 //! Node apps: servers, finished sites and workers, with npm, pnpm, Yarn or Bun as package manager.
 
 mod framework;
-mod manager;
-mod package;
+pub(super) mod manager;
+pub(super) mod package;
 mod start;
-mod versions;
+pub(super) mod versions;
 mod workspace;
 
 use framework::{App, Framework, Output};

@@ -25,7 +25,7 @@ use manager::Manager;
 
 use regex::Regex;
 
-use super::Stack;
+use super::{Stack, front_end};
 use crate::{
     domain::{Port, RelPath},
     generate::{
@@ -199,9 +199,14 @@ impl Draft<'_> {
         let mut runtime = self.runtime(image, port, &mut notes);
         let geographic = self.found.django.as_ref().is_some_and(Django::is_geographic);
         (build.packages, runtime.packages) = system::packages(&self.deps, self.compiles, geographic);
+        if start.first().is_some_and(|program| program == "gunicorn") {
+            // It has one process unless it is told; two answer while one is busy.
+            runtime.env.extend(env([("WEB_CONCURRENCY", "2")]));
+        }
         runtime.start = start;
         let template = include_str!("../../../../../templates/dockerfile/python.hbs");
         let mut plan = BuildPlan::new(template, self.manager.context.clone(), runtime);
+        plan.assets = self.assets(&mut notes);
         self.tell(&mut plan, &build);
         plan.build = Some(build);
         plan.notes = notes;
@@ -292,6 +297,28 @@ impl Draft<'_> {
         stage.build.extend(self.found.django.as_ref().and_then(|django| django.collect_static()));
         notes.extend(stage.build.iter().map(|step| format!("build: {}", step.shown())));
         stage
+    }
+
+    /// Scripts and styles that Node builds beside the app; what it makes comes back with the sources.
+    fn assets(&self, notes: &mut Vec<String>) -> Option<Stage> {
+        // A workspace's own root is no place of the app.
+        let places = ["", "theme/static_src"].iter().filter(|_| self.manager.context == self.look.at);
+        let places = places.filter_map(|place| place.parse::<RelPath>().ok());
+        let found: Result<Vec<_>, _> = places.map(|place| front_end::find(self.look, &place)).collect();
+        match found {
+            Ok(found) => {
+                let front = found.into_iter().flatten().find(|front| front.build.is_some())?;
+                notes.push(front.note);
+                let mut stage = front.stage;
+                stage.install = vec![front.install];
+                stage.build = front.build.into_iter().chain([front.clean]).collect();
+                Some(stage)
+            }
+            Err(error) => {
+                notes.push(format!("the front end is not built: {error}"));
+                None
+            }
+        }
     }
 
     /// A directory of the app in the image.
