@@ -30,9 +30,8 @@ static PORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static ENVIRONMENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"env(?:iron)?(?:\.get)?[\.\[\("']*\s*["']?PORT\b|getenv\(["']PORT|Bun\.env\.PORT|Deno\.env\.get\(["']PORT|import\.meta\.env\.PORT"#).ok()
 });
-static LOOPBACK: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?:listen\([^()]{0,80},|\bhost(?:name)?\b\s*[:=])\s*["'](?:127\.0\.0\.1|localhost|::1)["']"#).ok()
-});
+static LOOPBACK: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"(?:listen|serve)\([^()]{0,160}?["'](?:127\.0\.0\.1|localhost|::1)["']"#).ok());
 
 /// Looks at the sources in their order; the first port found counts.
 pub fn look(sources: &[(String, String)]) -> Listening {
@@ -74,6 +73,7 @@ mod tests {
         assert_eq!(found("listen({ port: 80, host: 'localhost' })"), (Some(80), false, true));
         assert_eq!(found("listen({ port: process.env.PORT ?? 5001, host: '0.0.0.0' })"), (Some(5001), true, false));
         assert_eq!(found("const port: number = 4100\nlisten(port)"), (Some(4100), false, false));
+        assert_eq!(found("listen(port); const db = { host: 'localhost' }"), (None, false, false));
         assert_eq!(found("const x = 3000"), (None, false, false));
         assert_eq!(found("listen(7)"), (None, false, false));
     }

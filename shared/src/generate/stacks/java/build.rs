@@ -19,12 +19,17 @@ use crate::{
 
 /// Takes the one jar that can be started; the name of the directory comes as `$0`. The biggest one is the one that has
 /// its libraries inside.
-const COLLECT: &str = "mkdir -p /out /tmp/jar && ls -S \"$0\" | grep -E '[.](jar|war)$' | grep -Ev '(-sources|-javadoc|-tests|-plain)[.]|^original-' \
-| while IFS= read -r jar; do if (cd /tmp/jar && rm -rf META-INF && jar xf \"$0/$jar\" META-INF/MANIFEST.MF && grep -q '^Main-Class:' META-INF/MANIFEST.MF); \
-then cp \"$0/$jar\" /out/app.jar; break; fi; done; [ -f /out/app.jar ] || { echo \"no jar in $0 says which class to start; let the build write Main-Class into its manifest\" >&2; exit 1; }";
+const COLLECT: &str = "mkdir -p /out /tmp/jar; best= most=0; for f in \"$0\"/*.jar \"$0\"/*.war; do [ -f \"$f\" ] || continue; \
+case ${f##*/} in *-sources.* | *-javadoc.* | *-tests.* | *-plain.* | original-*) continue ;; esac; \
+(cd /tmp/jar && rm -rf META-INF && jar xf \"$f\" META-INF/MANIFEST.MF && grep -q '^Main-Class:' META-INF/MANIFEST.MF) || continue; \
+size=$(stat -c %s \"$f\"); [ \"$size\" -gt \"$most\" ] || continue; best=$f most=$size; done; \
+[ -n \"$best\" ] || { echo \"no jar in $0 says which class to start; let the build write Main-Class into its manifest\" >&2; exit 1; }; \
+cp \"$best\" /out/app.jar";
 /// The jar of the module and the libraries beside it.
-const COLLECT_PATH: &str = "mkdir -p /out/lib && ls -S \"$0\" | grep -E '[.]jar$' | grep -Ev '(-sources|-javadoc|-tests)[.]' | head -n 1 | { IFS= read -r jar && cp \"$0/$jar\" /out/app.jar; } \
-&& if [ -d \"$0/dependency\" ]; then cp -r \"$0/dependency/.\" /out/lib/; fi";
+const COLLECT_PATH: &str = "mkdir -p /out/lib; best= most=0; for f in \"$0\"/*.jar; do [ -f \"$f\" ] || continue; \
+case ${f##*/} in *-sources.* | *-javadoc.* | *-tests.*) continue ;; esac; \
+size=$(stat -c %s \"$f\"); [ \"$size\" -gt \"$most\" ] || continue; best=$f most=$size; done; \
+cp \"$best\" /out/app.jar && if [ -d \"$0/dependency\" ]; then cp -r \"$0/dependency/.\" /out/lib/; fi";
 /// The libraries of the distribution, which has the name of the project.
 const COLLECT_DISTRIBUTION: &str = "mkdir -p /out/lib && cp \"$0\"/*/lib/*.jar /out/lib/";
 /// Plugins of Maven that put an app and its libraries into one file.

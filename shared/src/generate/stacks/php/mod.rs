@@ -47,7 +47,7 @@ const SERVICES: &[Service] = &[
 ];
 
 /// The cache of compiled code is in the image, but not switched on in every version.
-const OPCACHE: &str = "php -m | grep -qi opcache || docker-php-ext-enable opcache";
+const OPCACHE: &str = "php -r 'exit(extension_loaded(\"Zend OPcache\") ? 0 : 1);' || docker-php-ext-enable opcache";
 const INSTALL: &[&str] = &["composer", "install", "--no-dev", "--no-interaction", "--no-progress", "--prefer-dist"];
 
 struct Found {

@@ -1,0 +1,9 @@
+from litestar import Litestar, get
+
+
+@get("/")
+async def index() -> str:
+    return "Hello from Litestar"
+
+
+app = Litestar([index])
