@@ -21,7 +21,7 @@ use crate::{
 /// its libraries inside.
 const COLLECT: &str = "mkdir -p /out /tmp/jar; best= most=0; for f in \"$0\"/*.jar \"$0\"/*.war; do [ -f \"$f\" ] || continue; \
 case ${f##*/} in *-sources.* | *-javadoc.* | *-tests.* | *-plain.* | original-*) continue ;; esac; \
-(cd /tmp/jar && rm -rf META-INF && jar xf \"$f\" META-INF/MANIFEST.MF && grep -q '^Main-Class:' META-INF/MANIFEST.MF) || continue; \
+(rm -rf /tmp/jar/META-INF && env -C /tmp/jar jar xf \"$f\" META-INF/MANIFEST.MF && grep -q '^Main-Class:' /tmp/jar/META-INF/MANIFEST.MF) || continue; \
 size=$(stat -c %s \"$f\"); [ \"$size\" -gt \"$most\" ] || continue; best=$f most=$size; done; \
 [ -n \"$best\" ] || { echo \"no jar in $0 says which class to start; let the build write Main-Class into its manifest\" >&2; exit 1; }; \
 cp \"$best\" /out/app.jar";

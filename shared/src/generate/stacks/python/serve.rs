@@ -56,7 +56,7 @@ pub fn missing(start: &[String], deps: &Deps, minor: u32) -> Vec<&'static str> {
     let old =
         WANTS_OLD_SETUPTOOLS.iter().any(|(name, first)| deps.version(name).is_some_and(|version| version < *first));
     if old && !deps.asked.pins.contains_key("setuptools") {
-        missing.push("setuptools<81");
+        missing.push("setuptools==80.10.2");
     }
     missing
 }
@@ -211,7 +211,7 @@ mod tests {
             missing(&words(&["sh", "-c", "exec env A=1 gunicorn a:b"]), &deps("flask"), 13),
             ["gunicorn==27.0.1"]
         );
-        assert_eq!(missing(&words(&["gunicorn", "a:b"]), &deps("gunicorn==20.1.0"), 13), ["setuptools<81"]);
+        assert_eq!(missing(&words(&["gunicorn", "a:b"]), &deps("gunicorn==20.1.0"), 13), ["setuptools==80.10.2"]);
         assert!(missing(&words(&["python3", "x.py"]), &deps(""), 13).is_empty());
     }
 }
