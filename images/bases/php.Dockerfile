@@ -6,8 +6,10 @@ RUN apt-get update \
     php8.4-sqlite3 php8.4-xml curl \
  && rm -rf /var/lib/apt/lists/* \
  && sed -ri 's/^export ([^=]+)=(.*)$/: ${\1:=\2}\nexport \1/' /etc/apache2/envvars \
+ && for log in error access other_vhosts_access; do ln -sf /dev/stderr /var/log/apache2/$log.log; done \
+ && chmod 1777 /var/log/apache2 /var/run/apache2 \
  && mkdir -p /usr/local/etc/php \
- && ln -s /usr/share/php8.4-common/php.ini-production /usr/local/etc/php/php.ini-production \
+ && ln -s /usr/lib/php/8.4/php.ini-production /usr/local/etc/php/php.ini-production \
  && printf '#!/bin/sh\nset -e\n. /etc/apache2/envvars\nrm -f "$APACHE_PID_FILE"\nexec apache2 -DFOREGROUND "$@"\n' >/usr/local/bin/apache2-foreground \
  && printf '#!/bin/sh\nexec phpenmod "$@"\n' >/usr/local/bin/docker-php-ext-enable \
  && chmod 755 /usr/local/bin/apache2-foreground /usr/local/bin/docker-php-ext-enable

@@ -172,11 +172,25 @@ impl Draft<'_> {
         Ok(plan)
     }
 
-    /// A framework answers every path itself. Where its repository has rules for Apache, those say so.
+    /// Whether the first page answers every path. Where a repository has rules for Apache, those say so.
     fn has_front_controller(&self) -> bool {
-        let Some((root, _)) = &self.found.root else { return false };
-        let rules = self.look.here.below(root).has(".htaccess");
-        self.found.framework.is_some() && !rules
+        !self.has_rules() && (self.found.framework.is_some() || self.routes_itself())
+    }
+
+    fn has_rules(&self) -> bool {
+        self.found.root.as_ref().is_some_and(|(root, _)| self.look.here.below(root).has(".htaccess"))
+    }
+
+    /// A page that looks at the path of the request.
+    fn routes_itself(&self) -> bool {
+        let index = self.found.root.as_ref().and_then(|(root, _)| self.look.here.below(root).text("index.php"));
+        index.is_some_and(|text| ["REQUEST_URI", "PATH_INFO"].iter().any(|name| text.contains(name)))
+    }
+
+    /// The sources whose routes are answered; without a front controller only files are.
+    fn routes(&self) -> Vec<(String, String)> {
+        let routed = self.found.process.is_some() || self.has_rules() || self.has_front_controller();
+        if routed { scan::sources(&self.look.here, &[".php"]) } else { Vec::new() }
     }
 
     fn build(&self, composer: bool, apache: bool, notes: &mut Vec<String>) -> Stage {
@@ -246,7 +260,7 @@ impl Draft<'_> {
         runtime.volumes = self.found.framework.into_iter().flat_map(|f| f.keeps).map(|path| format!("/app/{path}")).collect();
         let port = (kind == Kind::Server).then(|| scan::port(self.look, 8080));
         if let Some(port) = port {
-            let probe = scan::probe(&scan::sources(&self.look.here, &[".php"]), self.look, port, notes);
+            let probe = scan::probe(&self.routes(), self.look, port, notes);
             runtime.env.extend(env([("PORT", port.to_string())]));
             runtime.port = Some(port);
             runtime.health = Some(Health::new(probe, Probe::bash));
