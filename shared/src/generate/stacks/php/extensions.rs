@@ -126,7 +126,7 @@ impl Needed {
         };
         let packages: BTreeSet<&str> = chosen.iter().flat_map(|(_, packages, _)| packages.iter().copied()).collect();
         let packages = packages.into_iter().collect::<Vec<_>>().join(" ");
-        (!chosen.is_empty()).then(|| Step::new(&["sh", "-c", INSTALL, &packages, &named(false), &named(true)]))
+        (!chosen.is_empty()).then(|| Step::new(&["bash", "-o", "pipefail", "-c", INSTALL, &packages, &named(false), &named(true)]))
     }
 }
 
