@@ -292,6 +292,7 @@ fn check(dockerfile: &str) {
         "EXPOSE",
         "HEALTHCHECK",
         "CMD",
+        "SHELL",
         "VOLUME",
         "STOPSIGNAL",
         "ENTRYPOINT",
@@ -301,10 +302,10 @@ fn check(dockerfile: &str) {
     for line in dockerfile.lines() {
         let word = line.split(' ').next().unwrap_or_default();
         if inside {
-            inside = line != "BYOP_NGINX";
+            inside = !["BYOP_NGINX", "BYOP_APACHE"].contains(&line);
         } else {
             assert!(KNOWN.contains(&word), "{line:?}");
-            inside = line.contains("<<'BYOP_NGINX'");
+            inside = line.contains("<<'BYOP_");
         }
     }
 }

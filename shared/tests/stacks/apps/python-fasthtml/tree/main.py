@@ -1,6 +1,6 @@
 from fasthtml.common import P, fast_app, serve
 
-app, rt = fast_app()
+app, rt = fast_app(secret_key='only-for-this-test')
 
 
 @rt("/")
