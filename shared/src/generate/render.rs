@@ -3,6 +3,8 @@
 //! Invariant: templates write checked names as they stand, and everything else through `json`, which gives one line that
 //! a Dockerfile's parser reads back as the same words. A name that a template asks for and the plan lacks is an error.
 
+use std::sync::LazyLock;
+
 use handlebars::{
     Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderError, RenderErrorReason, no_escape,
 };
@@ -29,21 +31,22 @@ pub const VARIABLES_ARGUMENT: &str = "BYOP_VARIABLES";
 const WITH_SECRETS: &str =
     "for f in /run/secrets/byop-env/*; do [ -f \"$f\" ] && export \"${f##*/}=$(cat \"$f\")\"; done; exec \"$@\"";
 
-pub fn dockerfile(plan: &BuildPlan) -> Result<String, Box<RenderError>> {
+/// Everything but the template of a stack, parsed once.
+static ENGINE: LazyLock<Result<Handlebars<'static>, String>> = LazyLock::new(|| {
     let mut engine = Handlebars::new();
     engine.register_escape_fn(no_escape);
     engine.set_strict_mode(true);
     engine.register_helper("json", Box::new(json));
     engine.register_helper("copy", Box::new(copy));
     engine.register_helper("quoted", Box::new(quoted));
-    for (name, text) in PARTIALS {
-        engine.register_partial(name, text).map_err(broken)?;
-    }
-    Ok(engine.render_template(plan.template, &with_secrets(plan))?)
-}
+    PARTIALS.iter().try_for_each(|(name, text)| engine.register_partial(name, text)).map_err(|e| e.to_string())?;
+    Ok(engine)
+});
 
-fn broken(error: handlebars::TemplateError) -> Box<RenderError> {
-    Box::new(RenderErrorReason::from(error).into())
+pub fn dockerfile(plan: &BuildPlan) -> Result<String, Box<RenderError>> {
+    let broken = |e: &String| Box::new(RenderErrorReason::Other(e.clone()).into());
+    let engine = ENGINE.as_ref().map_err(broken)?;
+    Ok(engine.render_template(plan.template, &with_secrets(plan))?)
 }
 
 /// Each step wrapped so that the build's secrets are its environment; nothing changes when there are none.
