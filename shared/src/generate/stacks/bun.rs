@@ -33,6 +33,7 @@ pub struct Bun;
 pub static GRAMMAR: Grammar = Grammar {
     literals: LazyLock::new(|| listen::patterns(LITERALS)),
     flags: LazyLock::new(|| listen::patterns(&[])),
+    usual: 3000,
 };
 const LITERALS: &[&str] = &[
     r#"host(?:name)?:\s*["'`](?P<host>[a-z0-9.:]+)["'`],[^}]{0,60}?port:\s*(?P<port>[0-9]{2,5})\b"#,
@@ -104,9 +105,15 @@ fn runs_on_bun(package: &Value, line: &str) -> Option<String> {
         let Some(text) = script(package, name) else { break };
         line = text.to_owned();
     }
-    let words = command::plain(&line).unwrap_or_default();
-    let first = words.iter().find(|word| !command::is_assignment(word));
-    if first.map(String::as_str) != Some("bun") || words.iter().any(|word| ["test", "build", "install", "x"].contains(&word.as_str())) {
+    // The image says the same.
+    let line = line.strip_prefix("NODE_ENV=production ").unwrap_or(&line);
+    let mut bare = line.trim_start();
+    while let Some(word) = bare.split_whitespace().next().filter(|word| command::is_assignment(word)) {
+        bare = bare[word.len()..].trim_start();
+    }
+    let words = command::plain(bare)?;
+    let other = |word: &String| ["test", "build", "install", "x"].contains(&word.as_str());
+    if words.first().map(String::as_str) != Some("bun") || words.len() < 2 || words.iter().any(other) {
         return None;
     }
     let kept: Vec<&str> = line.split_whitespace().filter(|word| !RESTARTS.contains(word)).collect();
@@ -297,9 +304,13 @@ mod tests {
         assert_eq!(started(r#"{"scripts":{"start":"bun server.ts"}}"#, &[serve]), "92 bun server.ts on Some(3000)");
         assert_eq!(started("{}", &[serve]), "92 bun server.ts on Some(3000)");
         let hot = r#"{"scripts":{"dev":"bun run --hot src/index.ts"},"dependencies":{"hono":"4"}}"#;
-        assert_eq!(started(hot, &[("src/index.ts", "export default app")]), "92 bun run src/index.ts on Some(8080)");
+        assert_eq!(started(hot, &[("src/index.ts", "export default app")]), "92 bun run src/index.ts on Some(3000)");
+        let production = r#"{"scripts":{"start":"NODE_ENV=production bun src/index.ts"}}"#;
+        assert_eq!(started(production, &[]), "92 bun src/index.ts on Some(3000)");
+        let variables = r#"{"scripts":{"start":"A=1 bun src/index.ts"}}"#;
+        assert_eq!(started(variables, &[]), "92 sh -c exec env A=1 bun src/index.ts on Some(3000)");
         let followed = r#"{"scripts":{"start":"bun run serve","serve":"bun --watch a.ts"}}"#;
-        assert_eq!(started(followed, &[]), "92 bun a.ts on Some(8080)");
+        assert_eq!(started(followed, &[]), "92 bun a.ts on Some(3000)");
         for other in [
             r#"{"scripts":{"start":"node server.js"}}"#,
             r#"{"scripts":{"start":"bun --bun next start"},"dependencies":{"next":"15"}}"#,

@@ -75,11 +75,12 @@ impl Stack for Hugo {
         check_themes(look, &config)?;
         let (image, version, mut notes) = image(look);
         let mut build = Stage::on(image);
-        build.env = env([("HUGO_ENVIRONMENT", "production"), ("HUGO_CACHEDIR", CACHE.1)]);
+        build.env = env([("HUGO_ENVIRONMENT", "production"), ("HUGO_CACHEDIR", CACHE.1), ("HUGO_ENABLEGITINFO", "false")]);
         if let Some(install) = packages(look) {
             build.install.push(install);
         }
-        let mut argv = vec!["hugo", "--gc", "--minify"];
+        // A finished site that was committed long ago is not served along.
+        let mut argv = vec!["hugo", "--gc", "--minify", "--cleanDestinationDir"];
         if let Some(reason) = no_address(&config) {
             notes.push(format!("links begin at /: {reason}"));
             argv.extend(["--baseURL", "/"]);
@@ -188,10 +189,10 @@ mod tests {
     #[test]
     fn sites() {
         let content = ("content/_index.md", "");
-        assert_eq!(planned(&[("hugo.toml", "baseURL = 'https://a.b/'"), content]), r#"89 Some("hugo --gc --minify") hugo 0.152.2"#);
+        assert_eq!(planned(&[("hugo.toml", "baseURL = 'https://a.b/'"), content]), r#"89 Some("hugo --gc --minify --cleanDestinationDir") hugo 0.152.2"#);
         assert_eq!(
             planned(&[("config.yaml", "baseurl: https://example.org/"), content, ("netlify.toml", "[build.environment]\nHUGO_VERSION = \"0.110.0\"")]),
-            r#"87 Some("hugo --gc --minify --baseURL /") hugo 0.110.0"#
+            r#"87 Some("hugo --gc --minify --cleanDestinationDir --baseURL /") hugo 0.110.0"#
         );
         assert_eq!(planned(&[("config.toml", "base_url = 'x'"), content]), "-");
         assert_eq!(planned(&[("config.json", "{\"port\": 1}"), content]), "-");

@@ -41,6 +41,7 @@ const BINARY: &str = "/usr/local/bin/app";
 static GRAMMAR: Grammar = Grammar {
     literals: LazyLock::new(|| listen::patterns(LITERALS)),
     flags: LazyLock::new(|| listen::patterns(FLAGS)),
+    usual: 8080,
 };
 const LITERALS: &[&str] = &[
     r#"ListenAndServe(?:TLS)?\(\s*"(?P<host>[^":]*):(?P<port>[0-9]+)""#,

@@ -38,6 +38,7 @@ pub struct Rust;
 static GRAMMAR: Grammar = Grammar {
     literals: LazyLock::new(|| listen::patterns(LITERALS)),
     flags: LazyLock::new(|| listen::patterns(FLAGS)),
+    usual: 8080,
 };
 const LITERALS: &[&str] = &[
     r#""(?P<host>127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1?\]):(?P<port>[0-9]{2,5})""#,
@@ -264,7 +265,10 @@ fn checked_queries(look: &Look<'_>, workspace: &Workspace, package: &Package) ->
         return Ok(false);
     }
     let sources = scan::sources(&workspace.tree, &[".rs"]);
-    let uses = |text: &str| QUERY.as_ref().is_some_and(|query| query.is_match(text));
+    let written = |line: &str| !line.trim_start().starts_with("//");
+    let uses = |text: &str| {
+        QUERY.as_ref().is_some_and(|query| text.lines().any(|line| written(line) && query.is_match(line)))
+    };
     let Some((file, _)) = sources.iter().find(|(_, text)| uses(text)) else { return Ok(false) };
     let beside = [&RelPath::root(), &package.directory].map(|directory| workspace.tree.below(directory));
     let recorded = beside.iter().any(|tree| tree.has_directory(".sqlx") || tree.has("sqlx-data.json"));

@@ -20,6 +20,7 @@ pub const FRAMEWORKS: &[(&str, &str)] = &[
 const SERVERS: &[&str] = &["server", "api", "web", "app", "backend", "service"];
 const TOOLS: &[&str] = &["cli", "client", "migration", "migrate", "xtask", "tool", "tools", "worker", "seed", "bench", "codegen"];
 const MAX_MEMBERS: usize = 300;
+const MAX_MANIFESTS: usize = 3000;
 
 /// One package with its binaries.
 #[derive(Clone, Debug)]
@@ -104,9 +105,9 @@ fn members(tree: &SourceTree) -> Option<Vec<RelPath>> {
     let manifest = toml(tree, "Cargo.toml")?;
     let workspace = manifest.get("workspace")?;
     let list = |key: &str| workspace.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let listed: Vec<Regex> = list("members").iter().filter_map(|member| glob(member.as_str()?)).collect();
-    let excluded: Vec<Regex> = list("exclude").iter().filter_map(|member| glob(member.as_str()?)).collect();
-    let manifests = tree.named("Cargo.toml").filter_map(|path| Some(path.parse::<RelPath>().ok()?.parent()));
+    let listed: Vec<Regex> = list("members").iter().take(MAX_MEMBERS).filter_map(|member| glob(member.as_str()?)).collect();
+    let excluded: Vec<Regex> = list("exclude").iter().take(MAX_MEMBERS).filter_map(|member| glob(member.as_str()?)).collect();
+    let manifests = tree.named("Cargo.toml").take(MAX_MANIFESTS).filter_map(|path| Some(path.parse::<RelPath>().ok()?.parent()));
     let is_member = |directory: &RelPath| {
         let hit = |list: &[Regex]| list.iter().any(|pattern| pattern.is_match(directory.as_str()));
         !directory.is_root() && hit(&listed) && !hit(&excluded)
