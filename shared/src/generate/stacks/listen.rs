@@ -1,8 +1,8 @@
 //! Where a compiled program listens, as its sources say: by a variable, by a flag, or as written.
 //!
-//! Invariant: a program that only its own container could reach is made to listen for others, by a flag or a variable that
-//! its sources read, or it is refused. What is found is only ever used as a number or as the name of a flag made of plain
-//! letters. Absent: parsing a language; what is computed is not found, and the usual port is taken.
+//! Invariant: a program that only its own container could reach is made to listen for others, by a flag or a variable
+//! that its sources read, or it is refused. What is found is only ever used as a number or as the name of a flag made
+//! of plain letters. Absent: parsing a language; what is computed is not found, and the usual port is taken.
 
 use std::sync::LazyLock;
 
