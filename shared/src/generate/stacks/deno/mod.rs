@@ -16,7 +16,7 @@ use super::{
     listen,
 };
 use crate::{
-    domain::{Port, RelPath},
+    domain::RelPath,
     generate::{
         command,
         detect::Candidate,

@@ -2,7 +2,10 @@ use super::{
     start::{complete, runs},
     *,
 };
-use crate::generate::{recipe::Wishes, source::SourceTree};
+use crate::{
+    domain::Port,
+    generate::{recipe::Wishes, source::SourceTree},
+};
 
 fn started(files: &[(&str, &str)]) -> String {
     let tree = SourceTree::in_memory(files.iter().copied());
