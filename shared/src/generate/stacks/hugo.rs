@@ -35,7 +35,10 @@ fn config(look: &Look<'_>) -> Option<(String, Value)> {
         let from_yaml = |ending: &str| Some((of(ending), serde_json::to_value(yaml(&look.here, &of(ending))?).ok()?));
         toml().or_else(json).or_else(|| from_yaml("yaml")).or_else(|| from_yaml("yml"))
     })?;
-    let ours = path.contains("hugo.") || path.starts_with("config/_default/") || setting(&config, "baseURL").is_some() || setting(&config, "theme").is_some() && look.here.has_directory("archetypes");
+    let ours = path.contains("hugo.")
+        || path.starts_with("config/_default/")
+        || setting(&config, "baseURL").is_some()
+        || setting(&config, "theme").is_some() && look.here.has_directory("archetypes");
     ours.then_some((path, config))
 }
 
@@ -66,7 +69,15 @@ impl Stack for Hugo {
         let here = &look.here;
         let site = ["content", "archetypes", "layouts", "themes"].iter().any(|name| here.has_directory(name));
         let known = path.contains("hugo.");
-        let confidence = if site && known { 89 } else if site { 87 } else if known { 50 } else { return None };
+        let confidence = if site && known {
+            89
+        } else if site {
+            87
+        } else if known {
+            50
+        } else {
+            return None;
+        };
         Some(Candidate::new("hugo", confidence).because(&path, "a site of Hugo"))
     }
 
@@ -75,21 +86,28 @@ impl Stack for Hugo {
         check_themes(look, &config)?;
         let (image, version, mut notes) = image(look);
         let mut build = Stage::on(image);
-        build.env = env([("HUGO_ENVIRONMENT", "production"), ("HUGO_CACHEDIR", CACHE.1)]);
+        build.env =
+            env([("HUGO_ENVIRONMENT", "production"), ("HUGO_CACHEDIR", CACHE.1), ("HUGO_ENABLEGITINFO", "false")]);
         if let Some(install) = packages(look) {
             build.install.push(install);
         }
-        let mut argv = vec!["hugo", "--gc", "--minify"];
+        // A finished site that was committed long ago is not served along.
+        let mut argv = vec!["hugo", "--gc", "--minify", "--cleanDestinationDir"];
         if let Some(reason) = no_address(&config) {
             notes.push(format!("links begin at /: {reason}"));
             argv.extend(["--baseURL", "/"]);
         }
         build.build = vec![Step::new(&argv).cached(CACHE.0, CACHE.1)];
         let written = setting(&config, "publishDir").and_then(Value::as_str).unwrap_or("public");
-        let output: RelPath = written.parse().ok().filter(|path: &RelPath| !path.is_root()).unwrap_or_else(|| "public".parse().unwrap_or_default());
+        let output: RelPath = written
+            .parse()
+            .ok()
+            .filter(|path: &RelPath| !path.is_root())
+            .unwrap_or_else(|| "public".parse().unwrap_or_default());
         notes.push(format!("settings: {path}; serves {output} as files"));
         let runtime = site::runtime(look, Site::PAGES, &format!("/src/{output}"));
-        let mut plan = BuildPlan::new(include_str!("../../../../templates/dockerfile/generator.hbs"), look.at.clone(), runtime);
+        let mut plan =
+            BuildPlan::new(include_str!("../../../../templates/dockerfile/generator.hbs"), look.at.clone(), runtime);
         plan.about.kind = Kind::Static;
         plan.about.framework = Some("hugo".into());
         plan.about.runtime = Some(format!("hugo {version}"));
@@ -116,7 +134,10 @@ fn check_themes(look: &Look<'_>, config: &Value) -> Result<(), GenerateError> {
                 false => "add it below themes/, or as a module",
             };
             let shown: String = missing.chars().filter(|c| !c.is_control()).take(60).collect();
-            Err(GenerateError::Unsupported { stack: "hugo", reason: format!("the theme {shown:?} is not in the repository: {remedy}") })
+            Err(GenerateError::Unsupported {
+                stack: "hugo",
+                reason: format!("the theme {shown:?} is not in the repository: {remedy}"),
+            })
         }
     }
 }
@@ -127,7 +148,11 @@ fn image(look: &Look<'_>) -> (BaseImage, String, Vec<String>) {
     let ((minor, patch), why) = named.unwrap_or_else(|| (USUAL, "the usual one, nothing names another".into()));
     let version = format!("0.{minor}.{patch}");
     // Both have the extended edition, Node and Go; the older images end where the newer ones begin.
-    let name = if minor < 112 { format!("klakegg/hugo:{version}-ext-alpine") } else { format!("hugomods/hugo:exts-{version}") };
+    let name = if minor < 112 {
+        format!("klakegg/hugo:{version}-ext-alpine")
+    } else {
+        format!("hugomods/hugo:exts-{version}")
+    };
     (BaseImage::new(look.prefix(), &name), version.clone(), vec![format!("hugo {version}: {why}")])
 }
 
@@ -144,7 +169,9 @@ fn numbers(text: &str) -> Option<(u32, u32)> {
 /// PostCSS and the like come from npm.
 fn packages(look: &Look<'_>) -> Option<Step> {
     let package = json(&look.here, "package.json")?;
-    let any = ["dependencies", "devDependencies"].iter().any(|list| package.get(list).and_then(Value::as_object).is_some_and(|l| !l.is_empty()));
+    let any = ["dependencies", "devDependencies"]
+        .iter()
+        .any(|list| package.get(list).and_then(Value::as_object).is_some_and(|l| !l.is_empty()));
     let words: &[&str] = if look.here.has("package-lock.json") { &["npm", "ci"] } else { &["npm", "install"] };
     any.then(|| Step::new(words).cached("byop-npm", "/root/.npm"))
 }
@@ -161,7 +188,10 @@ pub fn why_no_address(address: &str) -> Option<&'static str> {
     let made_up = ["example.org", "example.com", "example.net", "localhost", "127.0.0.1"];
     match () {
         () if host.is_empty() => Some("no address is configured"),
-        () if made_up.iter().any(|name| host == *name || host.ends_with(&format!(".{name}")) || host.starts_with(&format!("{name}:"))) => {
+        () if made_up.iter().any(|name| {
+            host == *name || host.ends_with(&format!(".{name}")) || host.starts_with(&format!("{name}:"))
+        }) =>
+        {
             Some("the configured address is an example")
         }
         () if !path.is_empty() => Some("the configured address is a directory of another server"),
@@ -180,7 +210,12 @@ mod tests {
         let look = Look::new(&tree, &RelPath::root(), &wishes);
         let Some(candidate) = Hugo.detect(&look) else { return "-".into() };
         match Hugo.plan(&look) {
-            Ok(plan) => format!("{} {:?} {}", candidate.confidence, plan.about.build_command, plan.about.runtime.unwrap_or_default()),
+            Ok(plan) => format!(
+                "{} {:?} {}",
+                candidate.confidence,
+                plan.about.build_command,
+                plan.about.runtime.unwrap_or_default()
+            ),
             Err(error) => format!("{} {error}", candidate.confidence),
         }
     }
@@ -188,10 +223,17 @@ mod tests {
     #[test]
     fn sites() {
         let content = ("content/_index.md", "");
-        assert_eq!(planned(&[("hugo.toml", "baseURL = 'https://a.b/'"), content]), r#"89 Some("hugo --gc --minify") hugo 0.152.2"#);
         assert_eq!(
-            planned(&[("config.yaml", "baseurl: https://example.org/"), content, ("netlify.toml", "[build.environment]\nHUGO_VERSION = \"0.110.0\"")]),
-            r#"87 Some("hugo --gc --minify --baseURL /") hugo 0.110.0"#
+            planned(&[("hugo.toml", "baseURL = 'https://a.b/'"), content]),
+            r#"89 Some("hugo --gc --minify --cleanDestinationDir") hugo 0.152.2"#
+        );
+        assert_eq!(
+            planned(&[
+                ("config.yaml", "baseurl: https://example.org/"),
+                content,
+                ("netlify.toml", "[build.environment]\nHUGO_VERSION = \"0.110.0\"")
+            ]),
+            r#"87 Some("hugo --gc --minify --cleanDestinationDir --baseURL /") hugo 0.110.0"#
         );
         assert_eq!(planned(&[("config.toml", "base_url = 'x'"), content]), "-");
         assert_eq!(planned(&[("config.json", "{\"port\": 1}"), content]), "-");

@@ -1,8 +1,8 @@
 //! Where a compiled program listens, as its sources say: by a variable, by a flag, or as written.
 //!
-//! Invariant: a program that only its own container could reach is made to listen for others, by a flag or a variable that
-//! its sources read, or it is refused. What is found is only ever used as a number or as the name of a flag made of plain
-//! letters. Absent: parsing a language; what is computed is not found, and the usual port is taken.
+//! Invariant: a program that only its own container could reach is made to listen for others, by a flag or a variable
+//! that its sources read, or it is refused. What is found is only ever used as a number or as the name of a flag made
+//! of plain letters. Absent: parsing a language; what is computed is not found, and the usual port is taken.
 
 use std::sync::LazyLock;
 
@@ -19,6 +19,8 @@ pub struct Grammar {
     pub literals: LazyLock<Vec<Regex>>,
     /// Each matches the definition of a flag with the groups `name` and `default`.
     pub flags: LazyLock<Vec<Regex>>,
+    /// The port when nothing says one.
+    pub usual: u16,
 }
 
 /// Compiles those that are right; a test says that all are.
@@ -118,7 +120,7 @@ pub fn listening(
     let written = written.or_else(|| told_port.then(|| fallback(sources)).flatten());
     let written = written.or_else(|| bound.iter().find(|b| !b.is_loopback()).or(bound.first()).map(|b| b.port));
     let movable = told_port || address.is_some() || port_flag.is_some();
-    let usual = written.filter(|port| !movable || *port >= UNPRIVILEGED).unwrap_or(8080);
+    let usual = written.filter(|port| !movable || *port >= UNPRIVILEGED).unwrap_or(grammar.usual);
     let port = scan::port(look, usual);
 
     let mut found = Listening { port: Some(port), ..Listening::default() };

@@ -29,7 +29,10 @@ fn foreign(config: &toml::Table) -> Option<&str> {
     let optional = |settings: &Value| settings.get("optional").and_then(Value::as_bool) == Some(true);
     ["preprocessor", "output"].iter().find_map(|section| {
         let listed = config.get(*section)?.as_table()?;
-        listed.iter().find(|(name, settings)| !BUILT_IN.contains(&name.as_str()) && !optional(settings)).map(|(name, _)| name.as_str())
+        listed
+            .iter()
+            .find(|(name, settings)| !BUILT_IN.contains(&name.as_str()) && !optional(settings))
+            .map(|(name, _)| name.as_str())
     })
 }
 
@@ -50,14 +53,18 @@ impl Stack for MdBook {
     }
 
     fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
-        let config = toml(&look.here, "book.toml").ok_or_else(|| GenerateError::no_start("mdbook", "there is no book.toml"))?;
+        let config =
+            toml(&look.here, "book.toml").ok_or_else(|| GenerateError::no_start("mdbook", "there is no book.toml"))?;
         if let Some(name) = foreign(&config) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-            let reason = format!("the book needs mdbook-{shown}, which no base image has; make it optional, or add a Dockerfile");
+            let reason = format!(
+                "the book needs mdbook-{shown}, which no base image has; make it optional, or add a Dockerfile"
+            );
             return Err(GenerateError::Unsupported { stack: "mdbook", reason });
         }
         let directory = config.get("build").and_then(|build| build.get("build-dir")?.as_str()?.parse::<RelPath>().ok());
-        let directory = directory.filter(|path| !path.is_root()).map_or_else(|| "book".to_owned(), |path| path.to_string());
+        let directory =
+            directory.filter(|path| !path.is_root()).map_or_else(|| "book".to_owned(), |path| path.to_string());
         // With a second kind of output, each one gets a directory of its own.
         let several = config.get("output").and_then(Value::as_table).is_some_and(|outputs| outputs.len() > 1);
         let output = if several { format!("{directory}/html") } else { directory };
@@ -65,7 +72,8 @@ impl Stack for MdBook {
         build.packages = vec!["mdbook"];
         build.build = vec![Step::new(&["mdbook", "build"])];
         let runtime = site::runtime(look, Site::PAGES, &format!("/src/{output}"));
-        let mut plan = BuildPlan::new(include_str!("../../../../templates/dockerfile/generator.hbs"), look.at.clone(), runtime);
+        let mut plan =
+            BuildPlan::new(include_str!("../../../../templates/dockerfile/generator.hbs"), look.at.clone(), runtime);
         plan.about.kind = Kind::Static;
         plan.about.framework = Some("mdbook".into());
         plan.about.runtime = Some(format!("mdbook {}", IMAGE.1));
@@ -93,13 +101,19 @@ mod tests {
         let look = Look::new(&tree, &RelPath::root(), &wishes);
         let confidence = MdBook.detect(&look).map(|candidate| candidate.confidence).unwrap_or_default();
         let plan = MdBook.plan(&look);
-        format!("{confidence} {}", plan.map_or_else(|error| error.to_string(), |plan| plan.about.output_dir.unwrap_or_default()))
+        format!(
+            "{confidence} {}",
+            plan.map_or_else(|error| error.to_string(), |plan| plan.about.output_dir.unwrap_or_default())
+        )
     }
 
     #[test]
     fn books() {
         assert_eq!(planned("[book]\ntitle = \"x\"\n"), "88 book");
-        assert_eq!(planned("[build]\nbuild-dir = \"out/site\"\n[output.html]\n[output.markdown]\n"), "88 out/site/html");
+        assert_eq!(
+            planned("[build]\nbuild-dir = \"out/site\"\n[output.html]\n[output.markdown]\n"),
+            "88 out/site/html"
+        );
         assert_eq!(planned("[build]\nbuild-dir = \"../..\"\n"), "88 book");
         assert_eq!(planned("[book]\nsrc = \"text\"\n"), "50 book");
         assert!(planned("[preprocessor.mermaid]\n").contains("needs mdbook-mermaid"));

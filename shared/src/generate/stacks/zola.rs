@@ -22,7 +22,8 @@ pub struct Zola;
 const USUAL: &str = "0.22.1";
 
 fn config(look: &Look<'_>) -> Option<(&'static str, toml::Table)> {
-    let (path, config) = ["zola.toml", "config.toml"].into_iter().find_map(|path| Some((path, toml(&look.here, path)?)))?;
+    let (path, config) =
+        ["zola.toml", "config.toml"].into_iter().find_map(|path| Some((path, toml(&look.here, path)?)))?;
     let directories = ["content", "templates", "themes", "sass"].iter().any(|name| look.here.has_directory(name));
     (directories && config.get("base_url").is_some_and(toml::Value::is_str)).then_some((path, config))
 }
@@ -57,7 +58,9 @@ impl Stack for Zola {
         let text = |name: &str| config.get(name).and_then(toml::Value::as_str);
         if let Some(theme) = text("theme").filter(|theme| !look.here.has_directory(&format!("themes/{theme}"))) {
             let shown: String = theme.chars().filter(|c| !c.is_control()).take(60).collect();
-            return unsupported(format!("the theme {shown:?} is not below themes/; add it, or let the app fetch submodules"));
+            return unsupported(format!(
+                "the theme {shown:?} is not below themes/; add it, or let the app fetch submodules"
+            ));
         }
         if !look.wishes.build_secrets.is_empty() {
             return unsupported("its build can have no variables; take them away".into());
@@ -74,7 +77,8 @@ impl Stack for Zola {
         let output = text("output_dir").and_then(|path| path.parse().ok()).filter(|path: &RelPath| !path.is_root());
         let output = output.map_or_else(|| "public".to_owned(), |path| path.to_string());
         let runtime = site::runtime(look, Site::PAGES, &format!("/src/{output}"));
-        let mut plan = BuildPlan::new(include_str!("../../../../templates/dockerfile/generator.hbs"), look.at.clone(), runtime);
+        let mut plan =
+            BuildPlan::new(include_str!("../../../../templates/dockerfile/generator.hbs"), look.at.clone(), runtime);
         plan.about.kind = Kind::Static;
         plan.about.framework = Some("zola".into());
         plan.about.runtime = Some(format!("zola {version}"));
@@ -105,7 +109,10 @@ mod tests {
     fn sites() {
         let content = ("content/_index.md", "");
         assert_eq!(planned(&[("config.toml", "base_url = \"https://a.b\""), content]), "zola build");
-        assert_eq!(planned(&[("config.toml", "base_url = \"https://example.com\""), content]), "zola build --base-url /");
+        assert_eq!(
+            planned(&[("config.toml", "base_url = \"https://example.com\""), content]),
+            "zola build --base-url /"
+        );
         assert_eq!(planned(&[("config.toml", "baseURL = \"https://a.b\""), content]), "-");
         assert_eq!(planned(&[("config.toml", "base_url = \"x\"")]), "-");
         let missing = [("config.toml", "base_url = \"https://a.b\"\ntheme = \"after\\ndark\""), content];

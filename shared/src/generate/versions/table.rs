@@ -75,8 +75,6 @@ pub static PYTHON: Language = Language {
 pub static GO: Language =
     Language { name: "go", series: &[minor("1.26", 1, 26, Some((2027, 2))), minor("1.27", 1, 27, Some((2027, 8)))] };
 
-pub static RUST: Language = Language { name: "rust", series: &[major("1", 1, None)] };
-
 pub static JAVA: Language = Language {
     name: "java",
     series: &[
@@ -153,7 +151,7 @@ mod tests {
     /// `scripts/test`, which has a clock.
     #[test]
     fn usual_choices_are_supported() {
-        for language in [&NODE, &PYTHON, &GO, &RUST, &JAVA, &RUBY, &PHP, &ELIXIR, &DOTNET, &DENO, &BUN] {
+        for language in [&NODE, &PYTHON, &GO, &JAVA, &RUBY, &PHP, &ELIXIR, &DOTNET, &DENO, &BUN] {
             assert!(!language.series[0].is_over(AS_OF), "{}", language.name);
             let mut names: Vec<_> = language.series.iter().map(|series| series.name).collect();
             names.sort_unstable();

@@ -47,7 +47,11 @@ const LIBRARIES: &[Library] = &[
     Library { module: "github.com/marcboeker/go-duckdb", build: &["g++"], run: &["libstdc++6"] },
     Library { module: "github.com/davidbyttow/govips", build: &["pkg-config", "libvips-dev"], run: &["libvips42"] },
     Library { module: "github.com/h2non/bimg", build: &["pkg-config", "libvips-dev"], run: &["libvips42"] },
-    Library { module: "gopkg.in/gographics/imagick", build: &["pkg-config", "libmagickwand-dev"], run: &["libmagickwand-6.q16-6"] },
+    Library {
+        module: "gopkg.in/gographics/imagick",
+        build: &["pkg-config", "libmagickwand-dev"],
+        run: &["libmagickwand-6.q16-6"],
+    },
     Library { module: "github.com/pebbe/zmq4", build: &["pkg-config", "libzmq3-dev"], run: &["libzmq5"] },
 ];
 

@@ -1,7 +1,7 @@
 //! Go: one binary of one main package, built from its module, its workspace, or from plain files.
 //!
-//! Invariant: the binary never listens for its own container only (see [`super::listen`]). Absent: `go run` in an image, and
-//! tests; which package is the app is decided in [`packages`].
+//! Invariant: the binary never listens for its own container only (see [`super::listen`]). Absent: `go run` in an
+//! image, and tests; which package is the app is decided in [`packages`].
 
 mod framework;
 mod module;
@@ -41,6 +41,7 @@ const BINARY: &str = "/usr/local/bin/app";
 static GRAMMAR: Grammar = Grammar {
     literals: LazyLock::new(|| listen::patterns(LITERALS)),
     flags: LazyLock::new(|| listen::patterns(FLAGS)),
+    usual: 8080,
 };
 const LITERALS: &[&str] = &[
     r#"ListenAndServe(?:TLS)?\(\s*"(?P<host>[^":]*):(?P<port>[0-9]+)""#,
@@ -89,7 +90,13 @@ impl Stack for Go {
 fn bare(look: &Look<'_>, place: &Place) -> Option<Candidate> {
     let serves = place.mains.iter().any(|main| main.points > 6);
     let elsewhere = look.here.has(".godir") || !look.hints.web.is_empty() && look.here.has("Procfile");
-    let confidence = if elsewhere && serves { 80 } else if serves { 65 } else { 40 };
+    let confidence = if elsewhere && serves {
+        80
+    } else if serves {
+        65
+    } else {
+        40
+    };
     let directory = &place.mains.first()?.directory;
     let file = if directory.is_root() { "*.go".to_owned() } else { format!("{directory}/*.go") };
     Some(Candidate::new("go", confidence).because(&file, "a main package without go.mod"))
@@ -142,7 +149,9 @@ impl<'a> Draft<'a> {
         let listening = match serves || named_port || look.wishes.health_path.is_some() {
             true => Some(listen::listening("go", &GRAMMAR, &sources, look, &given)?),
             false => {
-                warnings.push("no source listens for HTTP, so it runs as a worker; set a port if it does listen".to_owned());
+                warnings.push(
+                    "no source listens for HTTP, so it runs as a worker; set a port if it does listen".to_owned(),
+                );
                 None
             }
         };
@@ -214,7 +223,8 @@ impl<'a> Draft<'a> {
                 notes.push("no go.mod: built from its files alone".into());
                 return (Vec::new(), Vec::new());
             }
-            self.warnings.push("there is no go.mod, so each build takes the newest modules; commit go.mod and go.sum".into());
+            self.warnings
+                .push("there is no go.mod, so each build takes the newest modules; commit go.mod and go.sum".into());
             let name = Some(self.place.name()).filter(|name| name.parse::<RelPath>().is_ok_and(|path| !path.is_root()));
             let name = name.unwrap_or_else(|| "app".into());
             return (Vec::new(), vec![go(&["go", "mod", "init", &name]), go(&["go", "mod", "tidy"])]);
@@ -241,7 +251,9 @@ impl<'a> Draft<'a> {
         let inside = self.place.mode == Mode::Module && !self.module.is_root();
         let directory = format!("./{}", self.module);
         let package = match inside {
-            true => self.package.as_str().strip_prefix(self.module.as_str()).unwrap_or_default().trim_start_matches('/'),
+            true => {
+                self.package.as_str().strip_prefix(self.module.as_str()).unwrap_or_default().trim_start_matches('/')
+            }
             false => self.package.as_str(),
         };
         let package = format!("./{package}");
@@ -257,7 +269,8 @@ impl<'a> Draft<'a> {
         runtime.artefacts = vec![assets::certificates(), Artefact::built("/out/app", BINARY)];
         // What it reads lies beside its module, or beside the package itself.
         for directory in [&self.module, &self.package] {
-            let found = assets::artefacts(&self.place.tree.below(directory), format!("/src/{directory}").trim_end_matches('/'));
+            let found =
+                assets::artefacts(&self.place.tree.below(directory), format!("/src/{directory}").trim_end_matches('/'));
             let known: Vec<String> = runtime.artefacts.iter().map(|artefact| artefact.to.clone()).collect();
             runtime.artefacts.extend(found.into_iter().filter(|artefact| !known.contains(&artefact.to)));
         }
@@ -292,7 +305,8 @@ impl<'a> Draft<'a> {
         if let (Some(other), Some(build)) = (other, plan.build.as_mut()) {
             let mut step = self.compile();
             let (output, package) = ("/out/release".to_owned(), format!("./{}", other.directory));
-            step.argv = step.argv.iter().map(|word| if word == "/out/app" { output.clone() } else { word.clone() }).collect();
+            step.argv =
+                step.argv.iter().map(|word| if word == "/out/app" { output.clone() } else { word.clone() }).collect();
             step.argv.pop();
             step.argv.push(package);
             build.build.push(step);
@@ -311,11 +325,14 @@ impl<'a> Draft<'a> {
 /// The package's own sources first, then those of its module.
 fn sources(place: &Place, package: &RelPath, module: &RelPath) -> Vec<(String, String)> {
     let of_module = scan::sources(&place.tree.below(module), &[".go"]);
-    let other: Vec<&str> = place.mains.iter().map(|main| main.directory.as_str()).filter(|at| *at != package.as_str()).collect();
+    let other: Vec<&str> =
+        place.mains.iter().map(|main| main.directory.as_str()).filter(|at| *at != package.as_str()).collect();
     let full = |path: String| if module.is_root() { path } else { format!("{module}/{path}") };
     let mut all: Vec<(String, String)> = of_module.into_iter().map(|(path, text)| (full(path), text)).collect();
     // What another main package says is not this one's.
-    all.retain(|(path, _)| !path.ends_with("_test.go") && !other.contains(&path.rsplit_once('/').map_or("", |(at, _)| at)));
+    all.retain(|(path, _)| {
+        !path.ends_with("_test.go") && !other.contains(&path.rsplit_once('/').map_or("", |(at, _)| at))
+    });
     all.sort_by_key(|(path, _)| path.rsplit_once('/').map_or("", |(at, _)| at) != package.as_str());
     all
 }
@@ -324,7 +341,8 @@ fn sources(place: &Place, package: &RelPath, module: &RelPath) -> Vec<(String, S
 fn demands(look: &Look<'_>, place: &Place) -> Demands {
     let read = |text: &str, from: &str| Demand::read(&versions::GO, versions::rust, text, from);
     let file = if place.mode == Mode::Workspace { "go.work" } else { "go.mod" };
-    let mut demands = Demands { own: place.versions.iter().filter_map(|text| read(text, file)).collect(), ..Demands::default() };
+    let mut demands =
+        Demands { own: place.versions.iter().filter_map(|text| read(text, file)).collect(), ..Demands::default() };
     for hint in look.hints.versions_of(&["go"]) {
         let list = if hint.binding { &mut demands.own } else { &mut demands.elsewhere };
         list.extend(read(&hint.text, &hint.from));

@@ -1,7 +1,7 @@
 //! `go.mod` and `go.work`, as far as a build needs them.
 //!
-//! Both are lines of `verb argument...`, where a verb may stand before a block in parentheses. Invariant: any text is read
-//! in one pass; a line that says nothing known is passed over.
+//! Both are lines of `verb argument...`, where a verb may stand before a block in parentheses. Invariant: any text is
+//! read in one pass; a line that says nothing known is passed over.
 
 use crate::{domain::RelPath, generate::source::SourceTree};
 
@@ -78,7 +78,9 @@ impl Module {
 
     pub fn needs(&self, path: &str) -> bool {
         let is = |known: &String| {
-            known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.starts_with(".v"))
+            known
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || rest.starts_with(".v"))
         };
         self.all.iter().any(is)
     }

@@ -14,18 +14,59 @@ const MAX_READ: usize = 600;
 const SERVERS: &[&str] = &["server", "api", "app", "web", "main", "serve", "backend", "http", "www", "service", "site"];
 /// Names that speak for something else.
 const TOOLS: &[&str] = &[
-    "cli", "client", "migrate", "migration", "migrations", "seed", "seeder", "gen", "generate", "generator", "tool",
-    "tools", "worker", "consumer", "cron", "job", "jobs", "loadtest", "bench", "healthcheck", "dev",
+    "cli",
+    "client",
+    "migrate",
+    "migration",
+    "migrations",
+    "seed",
+    "seeder",
+    "gen",
+    "generate",
+    "generator",
+    "tool",
+    "tools",
+    "worker",
+    "consumer",
+    "cron",
+    "job",
+    "jobs",
+    "loadtest",
+    "bench",
+    "healthcheck",
+    "dev",
 ];
 /// Directories with nothing that a server is built from.
-const OUTSIDE: &[&str] =
-    &["vendor", "testdata", "example", "examples", "_examples", "test", "tests", "tools", "hack", "scripts", "third_party", "node_modules"];
+const OUTSIDE: &[&str] = &[
+    "vendor",
+    "testdata",
+    "example",
+    "examples",
+    "_examples",
+    "test",
+    "tests",
+    "tools",
+    "hack",
+    "scripts",
+    "third_party",
+    "node_modules",
+];
 /// What a server imports.
 pub const SERVER_IMPORTS: &[&str] = &[
-    "\"net/http\"", "\"github.com/gin-gonic/gin", "\"github.com/labstack/echo", "\"github.com/gofiber/fiber",
-    "\"github.com/go-chi/chi", "\"google.golang.org/grpc", "\"github.com/gorilla/mux", "\"github.com/valyala/fasthttp",
-    "\"github.com/beego/beego", "\"github.com/kataras/iris", "\"connectrpc.com/connect",
-    "\"github.com/julienschmidt/httprouter", "\"github.com/pocketbase/pocketbase", "\"github.com/danielgtaylor/huma",
+    "\"net/http\"",
+    "\"github.com/gin-gonic/gin",
+    "\"github.com/labstack/echo",
+    "\"github.com/gofiber/fiber",
+    "\"github.com/go-chi/chi",
+    "\"google.golang.org/grpc",
+    "\"github.com/gorilla/mux",
+    "\"github.com/valyala/fasthttp",
+    "\"github.com/beego/beego",
+    "\"github.com/kataras/iris",
+    "\"connectrpc.com/connect",
+    "\"github.com/julienschmidt/httprouter",
+    "\"github.com/pocketbase/pocketbase",
+    "\"github.com/danielgtaylor/huma",
 ];
 const LISTENS: &[&str] =
     &["ListenAndServe", ".Listen(", ".Run(", ".Start(", "http.Serve(", ".Serve(", "net.Listen(", ".RunTLS("];
@@ -123,7 +164,8 @@ fn points(directory: &RelPath, texts: &[String], modules: &[RelPath], module: &s
 /// The one that is built, or those that fit equally well.
 pub fn best(found: &[Main]) -> Result<&Main, Vec<&str>> {
     let first = found.first().ok_or_else(Vec::new)?;
-    let equal: Vec<&str> = found.iter().filter(|main| main.points == first.points).map(|m| m.directory.as_str()).collect();
+    let equal: Vec<&str> =
+        found.iter().filter(|main| main.points == first.points).map(|m| m.directory.as_str()).collect();
     if equal.len() == 1 { Ok(first) } else { Err(equal) }
 }
 

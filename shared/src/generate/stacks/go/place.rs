@@ -81,7 +81,14 @@ impl Place {
         (!place.mains.is_empty()).then_some(place)
     }
 
-    fn with(look: &Look<'_>, mode: Mode, context: RelPath, tree: SourceTree, modules: Vec<RelPath>, versions: Vec<String>) -> Self {
+    fn with(
+        look: &Look<'_>,
+        mode: Mode,
+        context: RelPath,
+        tree: SourceTree,
+        modules: Vec<RelPath>,
+        versions: Vec<String>,
+    ) -> Self {
         let module = modules.first().and_then(|module| Module::read(&tree.below(module))).unwrap_or_default();
         let mut place = Self { mode, context, tree, modules, module, versions, mains: Vec::new() };
         let name = place.name();
@@ -93,7 +100,8 @@ impl Place {
 
     /// What the app is called: as its module, or as the file `.godir` says.
     pub fn name(&self) -> String {
-        let godir = || self.tree.text(".godir").map(|text| text.trim().rsplit('/').next().unwrap_or_default().to_owned());
+        let godir =
+            || self.tree.text(".godir").map(|text| text.trim().rsplit('/').next().unwrap_or_default().to_owned());
         match self.module.name() {
             "" => godir().unwrap_or_default(),
             name => name.to_owned(),
@@ -131,7 +139,12 @@ mod tests {
         assert_eq!(found("cmd/api", &two), r#"Module in "": ["cmd/api"]"#);
         let replaced = [("a/go.mod", "module a\nreplace b => ../b"), ("a/main.go", MAIN), ("b/go.mod", "module b")];
         assert_eq!(found("a", &replaced), r#"Module in "": ["a"]"#);
-        let work = [("go.work", "use (\n./api\n./lib\n)"), ("api/go.mod", "module a/api"), ("api/main.go", MAIN), ("lib/go.mod", "module a/lib")];
+        let work = [
+            ("go.work", "use (\n./api\n./lib\n)"),
+            ("api/go.mod", "module a/api"),
+            ("api/main.go", MAIN),
+            ("lib/go.mod", "module a/lib"),
+        ];
         assert_eq!(found("", &work), r#"Workspace in "": ["api"]"#);
         assert_eq!(found("api", &work), r#"Workspace in "": ["api"]"#);
         assert_eq!(found("", &[("web.go", MAIN)]), r#"Bare in "": [""]"#);

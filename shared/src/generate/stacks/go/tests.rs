@@ -15,7 +15,8 @@ fn planned_at(at: &str, files: &[(&str, &str)]) -> Result<BuildPlan, GenerateErr
 /// The start of an app that is this one file, and its port.
 fn started(body: &str, others: &[(&str, &str)]) -> String {
     let text = format!("package main\nimport (\n\t\"net/http\"\n)\nfunc main() {{\n{body}\n}}\n");
-    let files: Vec<_> = others.iter().copied().chain([("go.mod", "module shop\n"), ("main.go", text.as_str())]).collect();
+    let files: Vec<_> =
+        others.iter().copied().chain([("go.mod", "module shop\n"), ("main.go", text.as_str())]).collect();
     match planned(&files) {
         Ok(plan) => {
             let port = plan.runtime.port.map_or_else(|| "none".to_owned(), |port| port.to_string());
@@ -47,7 +48,9 @@ fn where_it_listens() {
         "/usr/local/bin/app --port=8080 on 8080"
     );
     assert_eq!(with("redis.NewClient(&redis.Options{Addr: \"localhost:6379\"})"), "/usr/local/bin/app on 8080");
-    assert!(started("http.ListenAndServe(\"127.0.0.1:8080\", nil)", &[]).contains("main.go listens on 127.0.0.1:8080 only"));
+    assert!(
+        started("http.ListenAndServe(\"127.0.0.1:8080\", nil)", &[]).contains("main.go listens on 127.0.0.1:8080 only")
+    );
     assert_eq!(
         started("go http.ListenAndServe(\"localhost:6060\", nil)\nhttp.ListenAndServe(\":8090\", nil)", &[]),
         "/usr/local/bin/app on 8090"
@@ -93,10 +96,14 @@ fn modules_and_workspaces() {
 
 #[test]
 fn without_modules() {
-    let plain = "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\":\"+os.Getenv(\"PORT\"), nil) }\n";
+    let plain =
+        "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\":\"+os.Getenv(\"PORT\"), nil) }\n";
     let plan = planned(&[("web.go", plain), (".godir", "example.org/web\n"), ("Procfile", "web: web")]).expect("plan");
     let build = plan.build.expect("build");
-    assert!(build.install.is_empty() && build.env.iter().any(|(name, value)| name.as_str() == "GO111MODULE" && value == "off"));
+    assert!(
+        build.install.is_empty()
+            && build.env.iter().any(|(name, value)| name.as_str() == "GO111MODULE" && value == "off")
+    );
     let others = plain.replace("import \"net/http\"", "import (\n\"net/http\"\n\"github.com/gin-gonic/gin\"\n)");
     let plan = planned(&[("web.go", &others)]).expect("plan");
     assert_eq!(plan.build.expect("build").install[1].shown(), "go mod tidy");

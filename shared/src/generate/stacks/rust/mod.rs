@@ -38,6 +38,7 @@ pub struct Rust;
 static GRAMMAR: Grammar = Grammar {
     literals: LazyLock::new(|| listen::patterns(LITERALS)),
     flags: LazyLock::new(|| listen::patterns(FLAGS)),
+    usual: 8080,
 };
 const LITERALS: &[&str] = &[
     r#""(?P<host>127\.0\.0\.1|0\.0\.0\.0|localhost|\[::1?\]):(?P<port>[0-9]{2,5})""#,
@@ -67,7 +68,8 @@ impl Stack for Rust {
     }
 
     fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
-        let workspace = Workspace::find(look).ok_or_else(|| GenerateError::no_start("rust", "there is no Cargo.toml"))?;
+        let workspace =
+            Workspace::find(look).ok_or_else(|| GenerateError::no_start("rust", "there is no Cargo.toml"))?;
         refuse_browser_apps(look, &workspace)?;
         let line = started::lines(look).into_iter().next();
         let (package, binary) = workspace.choose(line.as_ref().map(|line| line.name.as_str()))?;
@@ -79,7 +81,9 @@ impl Stack for Rust {
 /// These are compiled for the browser, by tools that the images of Rust do not have.
 fn refuse_browser_apps(look: &Look<'_>, workspace: &Workspace) -> Result<(), GenerateError> {
     let index = look.here.text("index.html").unwrap_or_default();
-    let leptos = |package: &Package| package.manifest.get("package").is_some_and(|p| p.get("metadata").is_some_and(|m| m.get("leptos").is_some()));
+    let leptos = |package: &Package| {
+        package.manifest.get("package").is_some_and(|p| p.get("metadata").is_some_and(|m| m.get("leptos").is_some()))
+    };
     let tool = match () {
         () if look.here.has("Trunk.toml") || index.contains("data-trunk") => "trunk",
         () if look.here.has("Dioxus.toml") => "dioxus-cli",
@@ -108,10 +112,18 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(look: &'a Look<'a>, workspace: &'a Workspace, package: &'a Package, binary: &'a str, line: Option<Line>) -> Result<Self, GenerateError> {
-        let lock = workspace.tree.text("Cargo.lock").and_then(|text| Lock::read(&text)).map(|lock| lock.of(&package.name));
+    fn new(
+        look: &'a Look<'a>,
+        workspace: &'a Workspace,
+        package: &'a Package,
+        binary: &'a str,
+        line: Option<Line>,
+    ) -> Result<Self, GenerateError> {
+        let lock =
+            workspace.tree.text("Cargo.lock").and_then(|text| Lock::read(&text)).map(|lock| lock.of(&package.name));
         let sources = scan::sources(&workspace.tree.below(&package.directory), &[".rs"]);
-        let reached = |name: &str| !NOT_ONLY_SERVERS.contains(&name) && lock.as_ref().is_some_and(|lock| lock.has(name));
+        let reached =
+            |name: &str| !NOT_ONLY_SERVERS.contains(&name) && lock.as_ref().is_some_and(|lock| lock.has(name));
         let through = || FRAMEWORKS.iter().find(|(name, _)| reached(name)).map(|(_, name)| *name);
         let framework = package.framework().or_else(through);
         let binds = sources.iter().any(|(_, text)| text.contains("TcpListener"));
@@ -121,13 +133,27 @@ impl<'a> Draft<'a> {
         let listening = match framework {
             Some("rocket") => Some(rocket(look)),
             None if !binds && !asked => {
-                warnings.push("no source listens for HTTP, so it runs as a worker; set a port if it does listen".to_owned());
+                warnings.push(
+                    "no source listens for HTTP, so it runs as a worker; set a port if it does listen".to_owned(),
+                );
                 None
             }
             _ => Some(listen::listening("rust", &GRAMMAR, &sources, look, &given)?),
         };
         let offline_queries = checked_queries(look, workspace, package)?;
-        let mut draft = Self { look, workspace, package, binary, line, lock, sources, framework, listening, offline_queries, warnings };
+        let mut draft = Self {
+            look,
+            workspace,
+            package,
+            binary,
+            line,
+            lock,
+            sources,
+            framework,
+            listening,
+            offline_queries,
+            warnings,
+        };
         draft.warn();
         Ok(draft)
     }
@@ -135,7 +161,9 @@ impl<'a> Draft<'a> {
     fn warn(&mut self) {
         let has_arguments = self.package.needs("clap") && self.line.is_none();
         if has_arguments && self.listening.as_ref().is_some_and(|found| found.arguments.is_empty()) {
-            self.warnings.push("it takes arguments of a command line, and none are given; name them in the start of byop.toml".into());
+            self.warnings.push(
+                "it takes arguments of a command line, and none are given; name them in the start of byop.toml".into(),
+            );
         }
         if !self.workspace.tree.has("Cargo.lock") {
             self.warnings.push("there is no Cargo.lock, so two builds may differ; commit one".into());
@@ -172,14 +200,17 @@ impl<'a> Draft<'a> {
     /// The image of the toolchain that the repository pins; rustup in the image fetches any other one by itself.
     fn image(&self, notes: &mut Vec<String>) -> (BaseImage, String) {
         let usual = || (BaseImage::new(self.look.prefix(), images::RUST), "1".to_owned());
-        if let Some(lowest) = self.package.manifest.get("package").and_then(|package| package.get("rust-version")?.as_str()) {
+        if let Some(lowest) =
+            self.package.manifest.get("package").and_then(|package| package.get("rust-version")?.as_str())
+        {
             notes.push(format!("rust-version: {lowest:?} is the lowest one"));
         }
         let Some((channel, file)) = channel(&self.workspace.tree) else { return usual() };
         notes.push(format!("toolchain: {channel:?} in {file}"));
         // Images for this Debian begin with 1.70.
         let minor = channel.strip_prefix("1.").and_then(|rest| rest.split('.').next()?.parse::<u16>().ok());
-        let plain = channel.len() < 12 && channel.chars().all(|c| c.is_ascii_digit() || c == '.') && !channel.ends_with('.');
+        let plain =
+            channel.len() < 12 && channel.chars().all(|c| c.is_ascii_digit() || c == '.') && !channel.ends_with('.');
         match minor.filter(|minor| plain && (70..1000).contains(minor)) {
             Some(_) => (BaseImage::new(self.look.prefix(), &format!("rust:{channel}-slim-bookworm")), channel),
             None => usual(),
@@ -259,12 +290,15 @@ fn rocket(look: &Look<'_>) -> Listening {
 
 /// The macros of sqlx ask a database while they are compiled, unless its answers lie in the repository.
 fn checked_queries(look: &Look<'_>, workspace: &Workspace, package: &Package) -> Result<bool, GenerateError> {
-    static QUERY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bquery(?:_as|_scalar|_file|_file_as|_file_scalar)?!\s*[(\[{]").ok());
+    static QUERY: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\bquery(?:_as|_scalar|_file|_file_as|_file_scalar)?!\s*[(\[{]").ok());
     if !workspace.packages.iter().any(|package| package.needs("sqlx")) {
         return Ok(false);
     }
     let sources = scan::sources(&workspace.tree, &[".rs"]);
-    let uses = |text: &str| QUERY.as_ref().is_some_and(|query| query.is_match(text));
+    let written = |line: &str| !line.trim_start().starts_with("//");
+    let uses =
+        |text: &str| QUERY.as_ref().is_some_and(|query| text.lines().any(|line| written(line) && query.is_match(line)));
     let Some((file, _)) = sources.iter().find(|(_, text)| uses(text)) else { return Ok(false) };
     let beside = [&RelPath::root(), &package.directory].map(|directory| workspace.tree.below(directory));
     let recorded = beside.iter().any(|tree| tree.has_directory(".sqlx") || tree.has("sqlx-data.json"));
@@ -286,7 +320,8 @@ fn checked_queries(look: &Look<'_>, workspace: &Workspace, package: &Package) ->
 fn channel(tree: &crate::generate::source::SourceTree) -> Option<(String, &'static str)> {
     for file in ["rust-toolchain.toml", "rust-toolchain"] {
         let Some(text) = tree.text(file) else { continue };
-        let in_table = toml(tree, file).and_then(|config| Some(config.get("toolchain")?.get("channel")?.as_str()?.to_owned()));
+        let in_table =
+            toml(tree, file).and_then(|config| Some(config.get("toolchain")?.get("channel")?.as_str()?.to_owned()));
         let first = text.lines().next().unwrap_or_default().trim().to_owned();
         let channel = in_table.or_else(|| (!first.contains(['[', '=', ' ']) && !first.is_empty()).then_some(first));
         if let Some(channel) = channel.filter(|channel| channel.len() < 60) {

@@ -1,7 +1,7 @@
 //! The packages of a Cargo workspace, and which binary of which one is the app.
 //!
-//! Invariant: a binary's name is plain letters, since it becomes a word of a command; one binary must be better than the
-//! others, or an error lists them. Absent: features, build scripts, examples and tests.
+//! Invariant: a binary's name is plain letters, since it becomes a word of a command; one binary must be better than
+//! the others, or an error lists them. Absent: features, build scripts, examples and tests.
 
 use regex::Regex;
 use toml::{Table, Value};
@@ -13,13 +13,28 @@ use crate::{
 
 /// Libraries that answer HTTP, the most telling first, and the name of the framework.
 pub const FRAMEWORKS: &[(&str, &str)] = &[
-    ("loco-rs", "loco"), ("axum", "axum"), ("actix-web", "actix-web"), ("rocket", "rocket"), ("warp", "warp"), ("poem", "poem"), ("salvo", "salvo"),
-    ("tide", "tide"), ("ntex", "ntex"), ("gotham", "gotham"), ("pavex", "pavex"), ("tonic", "tonic"),
-    ("async-graphql-axum", "axum"), ("hyper", "hyper"), ("tiny_http", "tiny_http"), ("rouille", "rouille"),
+    ("loco-rs", "loco"),
+    ("axum", "axum"),
+    ("actix-web", "actix-web"),
+    ("rocket", "rocket"),
+    ("warp", "warp"),
+    ("poem", "poem"),
+    ("salvo", "salvo"),
+    ("tide", "tide"),
+    ("ntex", "ntex"),
+    ("gotham", "gotham"),
+    ("pavex", "pavex"),
+    ("tonic", "tonic"),
+    ("async-graphql-axum", "axum"),
+    ("hyper", "hyper"),
+    ("tiny_http", "tiny_http"),
+    ("rouille", "rouille"),
 ];
 const SERVERS: &[&str] = &["server", "api", "web", "app", "backend", "service"];
-const TOOLS: &[&str] = &["cli", "client", "migration", "migrate", "xtask", "tool", "tools", "worker", "seed", "bench", "codegen"];
+const TOOLS: &[&str] =
+    &["cli", "client", "migration", "migrate", "xtask", "tool", "tools", "worker", "seed", "bench", "codegen"];
 const MAX_MEMBERS: usize = 300;
+const MAX_MANIFESTS: usize = 3000;
 
 /// One package with its binaries.
 #[derive(Clone, Debug)]
@@ -64,19 +79,26 @@ impl Workspace {
 
     /// The package and its binary; `named` is what another platform's file starts.
     pub fn choose(&self, named: Option<&str>) -> Result<(&Package, &str), GenerateError> {
-        let within: Vec<&Package> = self.packages.iter().filter(|p| self.member.is_root() || p.directory == self.member).collect();
-        let all = || within.iter().flat_map(|package| package.binaries.iter().map(move |name| (*package, name.as_str())));
+        let within: Vec<&Package> =
+            self.packages.iter().filter(|p| self.member.is_root() || p.directory == self.member).collect();
+        let all =
+            || within.iter().flat_map(|package| package.binaries.iter().map(move |name| (*package, name.as_str())));
         if let Some(found) = named.and_then(|named| all().find(|(_, name)| *name == named)) {
             return Ok(found);
         }
-        let mut ranked: Vec<(i32, &Package, &str)> = all().map(|(package, name)| (package.points(name), package, name)).collect();
+        let mut ranked: Vec<(i32, &Package, &str)> =
+            all().map(|(package, name)| (package.points(name), package, name)).collect();
         ranked.sort_by_key(|(points, _, _)| std::cmp::Reverse(*points));
         match ranked.as_slice() {
-            [] => Err(GenerateError::no_start("rust", "no package has a binary: there is no src/main.rs, src/bin or [[bin]]")),
+            [] => Err(GenerateError::no_start(
+                "rust",
+                "no package has a binary: there is no src/main.rs, src/bin or [[bin]]",
+            )),
             [(_, package, name)] => Ok((package, name)),
             [(first, package, name), (second, ..), ..] if first > second => Ok((package, name)),
             [(first, ..), ..] => {
-                let equal: Vec<&str> = ranked.iter().filter(|(points, ..)| points == first).map(|(_, _, name)| *name).collect();
+                let equal: Vec<&str> =
+                    ranked.iter().filter(|(points, ..)| points == first).map(|(_, _, name)| *name).collect();
                 let reason = format!(
                     "several binaries fit equally well ({}); set default-run, or the base directory to one package",
                     equal.join(", ")
@@ -90,7 +112,8 @@ impl Workspace {
 /// Where packages that are named by a path above the app lie too.
 fn outermost(look: &Look<'_>) -> RelPath {
     let paths = toml(&look.here, "Cargo.toml").map(|manifest| local_paths(&manifest)).unwrap_or_default();
-    let above = paths.iter().map(|path| path.split('/').take_while(|part| *part == "..").count()).max().unwrap_or_default();
+    let above =
+        paths.iter().map(|path| path.split('/').take_while(|part| *part == "..").count()).max().unwrap_or_default();
     look.upwards().nth(above).unwrap_or_default()
 }
 
@@ -104,9 +127,12 @@ fn members(tree: &SourceTree) -> Option<Vec<RelPath>> {
     let manifest = toml(tree, "Cargo.toml")?;
     let workspace = manifest.get("workspace")?;
     let list = |key: &str| workspace.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let listed: Vec<Regex> = list("members").iter().filter_map(|member| glob(member.as_str()?)).collect();
-    let excluded: Vec<Regex> = list("exclude").iter().filter_map(|member| glob(member.as_str()?)).collect();
-    let manifests = tree.named("Cargo.toml").filter_map(|path| Some(path.parse::<RelPath>().ok()?.parent()));
+    let listed: Vec<Regex> =
+        list("members").iter().take(MAX_MEMBERS).filter_map(|member| glob(member.as_str()?)).collect();
+    let excluded: Vec<Regex> =
+        list("exclude").iter().take(MAX_MEMBERS).filter_map(|member| glob(member.as_str()?)).collect();
+    let manifests =
+        tree.named("Cargo.toml").take(MAX_MANIFESTS).filter_map(|path| Some(path.parse::<RelPath>().ok()?.parent()));
     let is_member = |directory: &RelPath| {
         let hit = |list: &[Regex]| list.iter().any(|pattern| pattern.is_match(directory.as_str()));
         !directory.is_root() && hit(&listed) && !hit(&excluded)
@@ -144,7 +170,8 @@ fn binaries(tree: &SourceTree, manifest: &Table, package: &str) -> Vec<String> {
     });
     // A declared binary may be a file under another name; the file's own name is then no binary.
     let in_folder = in_folder.filter(|name| {
-        !declared_path(manifest, &format!("src/bin/{name}.rs")) && !declared_path(manifest, &format!("src/bin/{name}/main.rs"))
+        !declared_path(manifest, &format!("src/bin/{name}.rs"))
+            && !declared_path(manifest, &format!("src/bin/{name}/main.rs"))
     });
     let main = tree.has("src/main.rs").then(|| package.to_owned());
     let main = main.filter(|_| !declared_path(manifest, "src/main.rs"));
@@ -180,7 +207,11 @@ impl Package {
 
     /// How much speaks for a binary.
     fn points(&self, binary: &str) -> i32 {
-        let is = |words: &[&str]| words.iter().any(|word| binary == *word || binary.ends_with(&format!("-{word}")) || binary.ends_with(&format!("_{word}")));
+        let is = |words: &[&str]| {
+            words.iter().any(|word| {
+                binary == *word || binary.ends_with(&format!("-{word}")) || binary.ends_with(&format!("_{word}"))
+            })
+        };
         let conditions = [
             (self.default_run.as_deref() == Some(binary), 8),
             (self.framework().is_some(), 5),
@@ -251,7 +282,8 @@ mod tests {
 
     #[test]
     fn hostile_names_are_no_binaries() {
-        let hostile = ("Cargo.toml", "[package]\nname = \"x\"\n[[bin]]\nname = \"a\\nRUN id\"\npath = \"src/main.rs\"\n");
+        let hostile =
+            ("Cargo.toml", "[package]\nname = \"x\"\n[[bin]]\nname = \"a\\nRUN id\"\npath = \"src/main.rs\"\n");
         assert!(chosen(&[hostile, ("src/main.rs", "")]).contains("no package"));
         let glob = ("Cargo.toml", "[workspace]\nmembers = [\"(((*\", \"../../..\", \"\"]\n");
         assert!(chosen(&[glob]).contains("no package"));

@@ -54,9 +54,18 @@ const RULES: &[Rule] = &[
 
 /// Crates that speak to a data service.
 const SERVICES: &[(&str, &str)] = &[
-    ("sqlx-postgres", "postgres"), ("tokio-postgres", "postgres"), ("pq-sys", "postgres"), ("sqlx-mysql", "mysql"),
-    ("mysql_async", "mysql"), ("mysqlclient-sys", "mysql"), ("redis", "redis"), ("fred", "redis"), ("mongodb", "mongodb"),
-    ("lapin", "rabbitmq"), ("rdkafka", "kafka"), ("async-nats", "nats"),
+    ("sqlx-postgres", "postgres"),
+    ("tokio-postgres", "postgres"),
+    ("pq-sys", "postgres"),
+    ("sqlx-mysql", "mysql"),
+    ("mysql_async", "mysql"),
+    ("mysqlclient-sys", "mysql"),
+    ("redis", "redis"),
+    ("fred", "redis"),
+    ("mongodb", "mongodb"),
+    ("lapin", "rabbitmq"),
+    ("rdkafka", "kafka"),
+    ("async-nats", "nats"),
 ];
 
 impl Lock {
@@ -108,7 +117,8 @@ impl Lock {
     }
 
     pub fn services(&self) -> Vec<String> {
-        let names: BTreeSet<&str> = SERVICES.iter().filter(|(package, _)| self.has(package)).map(|(_, name)| *name).collect();
+        let names: BTreeSet<&str> =
+            SERVICES.iter().filter(|(package, _)| self.has(package)).map(|(_, name)| *name).collect();
         names.into_iter().map(str::to_owned).collect()
     }
 }
@@ -118,8 +128,10 @@ mod tests {
     use super::*;
 
     fn lock(packages: &[(&str, &[&str])]) -> Lock {
-        let text: String =
-            packages.iter().map(|(name, needs)| format!("[[package]]\nname = {name:?}\ndependencies = {needs:?}\n")).collect();
+        let text: String = packages
+            .iter()
+            .map(|(name, needs)| format!("[[package]]\nname = {name:?}\ndependencies = {needs:?}\n"))
+            .collect();
         Lock::read(&text).expect("lock")
     }
 
