@@ -31,6 +31,10 @@ macro_rules! stacks {
 }
 
 stacks! {
+    dart::Dart,
+    dotnet::Dotnet,
+    elixir::Elixir,
+    flutter::Flutter,
     go::Go,
     java::Java,
     node::Node,

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 pub use range::{npm, pep440, ruby, rust};
 pub use table::{
-    AS_OF, BUN, DENO, DOTNET, ELIXIR, FLUTTER, GO, HUGO, JAVA, Language, MDBOOK, NODE, PHP, PYTHON, RUBY, RUST, Series,
-    ZOLA,
+    AS_OF, BUN, DART, DENO, DOTNET, ELIXIR, FLUTTER, GO, HUGO, JAVA, Language, MDBOOK, NODE, PHP, PYTHON, RUBY, RUST,
+    Series, ZOLA,
 };
 
 /// A demand on the version of a runtime.
