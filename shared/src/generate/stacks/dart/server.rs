@@ -110,9 +110,9 @@ fn compile(file: &str, frog: bool) -> Vec<Step> {
         steps.push(Step::new(&["dart", "pub", "global", "run", "dart_frog_cli:dart_frog", "build"]));
         steps.push(Step::new(&["dart", "pub", "get", "--directory", "build"]));
     }
-    steps.push(Step::new(&["mkdir", "-p", "/out"]));
     steps.push(Step::new(&["dart", "compile", "exe", file, "-o", "/out/server"]));
-    steps.into_iter().map(|step| step.cached(CACHE.0, CACHE.1)).collect()
+    let steps = steps.into_iter().map(|step| step.cached(CACHE.0, CACHE.1));
+    [Step::new(&["mkdir", "-p", "/out"])].into_iter().chain(steps).collect()
 }
 
 #[cfg(test)]

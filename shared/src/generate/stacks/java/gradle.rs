@@ -182,7 +182,7 @@ mod tests {
         #[test]
         fn any_text_is_read(text in "\\PC{0,60}|(include|'|\"|:|,|\\(|\n|a|id |apply ){0,30}") {
             let build = Build::of(&text);
-            (build.plugin(), build.main_class(), build.java());
+            let _ = (build.plugin(), build.main_class(), build.java());
             modules(&SourceTree::in_memory([("settings.gradle", text.as_str())]));
         }
     }
