@@ -1,11 +1,28 @@
-//! The stacks that the engine knows. One module and one template each, and a line in the list below.
+//! The stacks that the engine knows. One module and one template each, and their two lines here.
 
 mod assets;
+mod bun;
+mod dart;
+mod deno;
+mod dotnet;
+mod elixir;
+mod flutter;
 mod front_end;
+mod go;
+mod hugo;
+mod java;
 mod listen;
+mod mdbook;
+mod node;
 mod pattern;
+mod php;
+mod python;
+mod ruby;
+mod rust;
 mod services;
 mod started;
+mod static_site;
+mod zola;
 
 use super::{detect::Candidate, error::GenerateError, look::Look, plan::BuildPlan};
 
@@ -24,26 +41,23 @@ pub trait Stack: Sync {
     fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError>;
 }
 
-/// Declares each stack's module and lists its [`Stack`].
-macro_rules! stacks {
-    ($($module:ident :: $stack:ident),* $(,)?) => {
-        $(mod $module;)*
-        pub const ALL: &[&'static dyn Stack] = &[$(&$module::$stack),*];
-    };
-}
-
-stacks! {
-    bun::Bun,
-    deno::Deno,
-    go::Go,
-    hugo::Hugo,
-    mdbook::MdBook,
-    java::Java,
-    node::Node,
-    php::Php,
-    python::Python,
-    ruby::Ruby,
-    rust::Rust,
-    static_site::StaticSite,
-    zola::Zola,
-}
+/// All of them; the order means nothing.
+pub const ALL: &[&dyn Stack] = &[
+    &bun::Bun,
+    &dart::Dart,
+    &deno::Deno,
+    &dotnet::Dotnet,
+    &elixir::Elixir,
+    &flutter::Flutter,
+    &go::Go,
+    &hugo::Hugo,
+    &java::Java,
+    &mdbook::MdBook,
+    &node::Node,
+    &php::Php,
+    &python::Python,
+    &ruby::Ruby,
+    &rust::Rust,
+    &static_site::StaticSite,
+    &zola::Zola,
+];

@@ -11,7 +11,7 @@ mod table;
 use std::collections::BTreeSet;
 
 pub use range::{npm, pep440, ruby, rust};
-pub use table::{AS_OF, BUN, DENO, DOTNET, ELIXIR, FLUTTER, GO, JAVA, Language, NODE, PHP, PYTHON, RUBY, Series};
+pub use table::{AS_OF, BUN, DART, DENO, DOTNET, ELIXIR, FLUTTER, GO, JAVA, Language, NODE, PHP, PYTHON, RUBY, Series};
 
 /// A demand on the version of a runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]

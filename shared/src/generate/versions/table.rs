@@ -132,13 +132,32 @@ pub static DENO: Language = Language { name: "deno", series: &[major("2", 2, Non
 
 pub static BUN: Language = Language { name: "bun", series: &[major("1", 1, None)] };
 
+pub static DART: Language = Language {
+    name: "dart",
+    series: &[
+        minor("3.10", 3, 10, None),
+        minor("3.9", 3, 9, None),
+        minor("3.8", 3, 8, None),
+        minor("3.7", 3, 7, None),
+        minor("3.6", 3, 6, None),
+        minor("3.5", 3, 5, None),
+        minor("2.19", 2, 19, None),
+    ],
+};
+
 pub static FLUTTER: Language = Language {
     name: "flutter",
     series: &[
         minor("3.38", 3, 38, None),
         minor("3.35", 3, 35, None),
         minor("3.32", 3, 32, None),
+        minor("3.29", 3, 29, None),
+        minor("3.27", 3, 27, None),
         minor("3.24", 3, 24, None),
+        minor("3.22", 3, 22, None),
+        minor("3.19", 3, 19, None),
+        minor("3.16", 3, 16, None),
+        minor("3.13", 3, 13, None),
         minor("3.10", 3, 10, None),
     ],
 };

@@ -33,8 +33,14 @@ cp \"$best\" /out/app.jar && if [ -d \"$0/dependency\" ]; then cp -r \"$0/depend
 /// The libraries of the distribution, which has the name of the project.
 const COLLECT_DISTRIBUTION: &str = "mkdir -p /out/lib && cp \"$0\"/*/lib/*.jar /out/lib/";
 /// Plugins of Maven that put an app and its libraries into one file.
-const MAVEN_FAT: &[&str] =
-    &["spring-boot-maven-plugin", "quarkus-maven-plugin", "micronaut-maven-plugin", "maven-shade-plugin", "maven-assembly-plugin", "spring-boot-starter-parent"];
+const MAVEN_FAT: &[&str] = &[
+    "spring-boot-maven-plugin",
+    "quarkus-maven-plugin",
+    "micronaut-maven-plugin",
+    "maven-shade-plugin",
+    "maven-assembly-plugin",
+    "spring-boot-starter-parent",
+];
 
 /// What is run and how it came to be.
 pub struct Program {
@@ -82,7 +88,9 @@ fn kept(module: &RelPath, tool: Tool) -> Vec<String> {
 }
 
 fn no_main(place: &str) -> GenerateError {
-    let reason = format!("{place} names no main class, and not exactly one source file has a main; name it, or start it in a Procfile");
+    let reason = format!(
+        "{place} names no main class, and not exactly one source file has a main; name it, or start it in a Procfile"
+    );
     GenerateError::no_start("java", reason)
 }
 
@@ -99,13 +107,16 @@ fn maven(project: &Project, tree: &SourceTree) -> Result<Output, GenerateError> 
         return Ok(Output::Jar(target));
     }
     let named = ["exec.mainClass", "mainClass", "main.class", "start-class"];
-    let named = named.iter().find_map(|name| project.pom.resolved(name)).filter(|name| is_class(name)).map(str::to_owned);
+    let named =
+        named.iter().find_map(|name| project.pom.resolved(name)).filter(|name| is_class(name)).map(str::to_owned);
     let main = named.or_else(|| main_class(tree)).ok_or_else(|| no_main("pom.xml"))?;
     Ok(Output::ClassPath { directory: target, main })
 }
 
 fn is_class(name: &str) -> bool {
-    name.len() <= 200 && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._$".contains(c))
+    name.len() <= 200
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._$".contains(c))
 }
 
 fn is_uber(project: &Project, tree: &SourceTree) -> bool {
@@ -120,7 +131,8 @@ fn gradle(project: &Project, tree: &SourceTree) -> Result<Output, GenerateError>
         Some(Plugin::Quarkus) => Ok(Output::Jar(build)),
         Some(Plugin::SpringBoot | Plugin::Ktor | Plugin::Shadow) => Ok(Output::Jar(format!("{build}/libs"))),
         Some(Plugin::Application) => {
-            let main = project.gradle.main_class().or_else(|| main_class(tree)).ok_or_else(|| no_main("the Gradle build"))?;
+            let main =
+                project.gradle.main_class().or_else(|| main_class(tree)).ok_or_else(|| no_main("the Gradle build"))?;
             Ok(Output::Distribution { directory: format!("{build}/install"), main })
         }
         None => {
@@ -148,7 +160,9 @@ fn gradle_steps(project: &Project, output: &Output) -> Vec<Step> {
     let task = match (output, project.gradle.plugin()) {
         (Output::Distribution { .. }, _) => "installDist",
         // A line of Heroku's expects what its own task makes.
-        (Output::Kept(_), _) if project.manifests.contains("\"stage\"") || project.manifests.contains("task stage") => "stage",
+        (Output::Kept(_), _) if project.manifests.contains("\"stage\"") || project.manifests.contains("task stage") => {
+            "stage"
+        }
         (Output::Kept(_), Some(Plugin::Application)) => "installDist",
         (_, Some(Plugin::SpringBoot)) => "bootJar",
         (_, Some(Plugin::Quarkus)) => "quarkusBuild",

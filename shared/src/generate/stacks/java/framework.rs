@@ -35,8 +35,17 @@ static FRAMEWORKS: &[Framework] = &[
     Framework {
         port: Some("SERVER_PORT"),
         health: Some(("spring-boot-starter-actuator", "/actuator/health")),
-        web: &["starter-web", "starter-jetty", "starter-undertow", "starter-tomcat", "starter-jersey", "starter-graphql",
-               "starter-data-rest", "starter-actuator", "vaadin"],
+        web: &[
+            "starter-web",
+            "starter-jetty",
+            "starter-undertow",
+            "starter-tomcat",
+            "starter-jersey",
+            "starter-graphql",
+            "starter-data-rest",
+            "starter-actuator",
+            "vaadin",
+        ],
         ..plain("spring-boot", "org.springframework.boot")
     },
     plain("ktor", "io.ktor"),
@@ -61,7 +70,8 @@ pub fn recognise(manifests: &str) -> Option<&'static Framework> {
 impl Framework {
     /// The path that answers without a login, when the app has the module for it.
     pub fn health(&self, manifests: &str, settings: &str) -> Option<&'static str> {
-        let moved = ["management.server.port", "management.endpoints.web.base-path", "context-path", "base-path:", "root-path"];
+        let moved =
+            ["management.server.port", "management.endpoints.web.base-path", "context-path", "base-path:", "root-path"];
         let guarded = manifests.contains("spring-boot-starter-security") || manifests.contains("oauth2");
         let (module, path) = self.health?;
         (manifests.contains(module) && !guarded && !moved.iter().any(|key| settings.contains(key))).then_some(path)

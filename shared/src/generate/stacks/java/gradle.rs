@@ -100,7 +100,8 @@ impl Build {
 /// `id("x")`, `id 'x'`, `apply plugin: 'x'`, `alias(libs.plugins.x)`, and a core plugin by its bare name.
 fn applies(line: &str, word: &str) -> bool {
     let quoted = ['"', '\''].iter().any(|quote| line.contains(&format!("{quote}{word}{quote}")));
-    let by_id = quoted && (line.starts_with("id") || line.contains("apply") || line.contains("id(") || line.contains("id "));
+    let by_id =
+        quoted && (line.starts_with("id") || line.contains("apply") || line.contains("id(") || line.contains("id "));
     by_id || line == word || line == format!("`{word}`") || line.contains(&format!("({word})"))
 }
 
@@ -138,7 +139,10 @@ mod tests {
 
     #[test]
     fn plugins() {
-        assert_eq!(plugin("plugins {\n id 'java'\n id 'org.springframework.boot' version '3.5.7'\n}"), Some(Plugin::SpringBoot));
+        assert_eq!(
+            plugin("plugins {\n id 'java'\n id 'org.springframework.boot' version '3.5.7'\n}"),
+            Some(Plugin::SpringBoot)
+        );
         assert_eq!(plugin("plugins {\n id(\"org.springframework.boot\") version \"3.5.7\" apply false\n}"), None);
         assert_eq!(plugin("plugins {\n alias(libs.plugins.ktor)\n}"), Some(Plugin::Ktor));
         assert_eq!(plugin("plugins {\n    application\n}"), Some(Plugin::Application));
@@ -165,7 +169,10 @@ mod tests {
             let tree = SourceTree::in_memory([("settings.gradle", text)]);
             modules(&tree).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(shown("rootProject.name = 'x'\ninclude 'api', ':web:app'\nincludeBuild('build-logic')"), "api web/app");
+        assert_eq!(
+            shown("rootProject.name = 'x'\ninclude 'api', ':web:app'\nincludeBuild('build-logic')"),
+            "api web/app"
+        );
         assert_eq!(shown("include(\n  \"a\",\n  \"b\"\n)\nrootProject.name = \"x\""), "a b");
         assert_eq!(shown("include '../x'"), "");
     }
@@ -182,7 +189,7 @@ mod tests {
         #[test]
         fn any_text_is_read(text in "\\PC{0,60}|(include|'|\"|:|,|\\(|\n|a|id |apply ){0,30}") {
             let build = Build::of(&text);
-            (build.plugin(), build.main_class(), build.java());
+            let _ = (build.plugin(), build.main_class(), build.java());
             modules(&SourceTree::in_memory([("settings.gradle", text.as_str())]));
         }
     }

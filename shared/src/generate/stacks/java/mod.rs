@@ -51,7 +51,8 @@ const SERVICES: &[Service] = &[
     ("amqp", "rabbitmq"),
     ("kafka", "kafka"),
 ];
-const SERVER_LIBRARIES: &[&str] = &["jetty-server", "undertow", "grizzly", "netty", "dropwizard", "ratpack", "javalite"];
+const SERVER_LIBRARIES: &[&str] =
+    &["jetty-server", "undertow", "grizzly", "netty", "dropwizard", "ratpack", "javalite"];
 
 struct Found {
     project: Project,
@@ -133,7 +134,15 @@ fn told(look: &Look<'_>, project: &Project) -> Told {
         };
     }
     let parent = pom::Pom::read(&root, &RelPath::root()).unwrap_or_default();
-    let names = ["maven.compiler.release", "java.version", "maven.compiler.target", "maven.compiler.source", "release", "jdk.version", "kotlin.compiler.jvmTarget"];
+    let names = [
+        "maven.compiler.release",
+        "java.version",
+        "maven.compiler.target",
+        "maven.compiler.source",
+        "release",
+        "jdk.version",
+        "kotlin.compiler.jvmTarget",
+    ];
     let poms = [&project.pom, &parent];
     let value = poms.iter().find_map(|pom| names.iter().find_map(|name| pom.resolved(name)));
     Told { target: value.map(|text| (text.to_owned(), "pom.xml")), ..Told::default() }
@@ -152,14 +161,19 @@ impl Draft<'_> {
         let tree = project.tree(self.look);
         let mut notes = project.notes.clone();
         notes.push(self.version.reason.clone());
-        notes.push(format!("build: {} ({})", self.tool(), if project.wrapper { "its wrapper is in the repository" } else { "no complete wrapper" }));
+        notes.push(format!(
+            "build: {} ({})",
+            self.tool(),
+            if project.wrapper { "its wrapper is in the repository" } else { "no complete wrapper" }
+        ));
         let program = build::program(project, &tree, self.found.start.as_ref())?;
         let mut build = Stage::on(self.build_image());
         // Maven's image sets it for its own entrypoint; the wrapper takes it for a goal.
         build.env = env((project.tool == Tool::Maven && project.wrapper).then_some(("MAVEN_CONFIG", "")));
         build.build = program.build.into_iter().map(|step| self.cached(step)).collect();
         let command = build.build.first().map(Step::shown);
-        let mut runtime = Runtime::on(BaseImage::of_series(self.look.prefix(), "eclipse-temurin", self.version.series, "-jre"));
+        let mut runtime =
+            Runtime::on(BaseImage::of_series(self.look.prefix(), "eclipse-temurin", self.version.series, "-jre"));
         runtime.artefacts = program.artefacts;
         let port = (self.kind == Kind::Server).then(|| scan::port(self.look, 8080));
         runtime.start = self.start(program.arguments, port);
@@ -174,10 +188,12 @@ impl Draft<'_> {
         plan.build = Some(build);
         plan.about.kind = self.kind;
         plan.about.framework = self.found.framework.map(|framework| framework.name.to_owned());
-        plan.about.package_manager = Some(if project.wrapper { format!("{} wrapper", self.tool()) } else { self.tool().to_owned() });
+        plan.about.package_manager =
+            Some(if project.wrapper { format!("{} wrapper", self.tool()) } else { self.tool().to_owned() });
         plan.about.runtime = Some(format!("java {}", self.version.series.name));
         plan.about.build_command = command;
-        plan.about.release = self.look.hints.release.iter().take(1).map(|hint| command::argv(&hint.text, None)).collect();
+        plan.about.release =
+            self.look.hints.release.iter().take(1).map(|hint| command::argv(&hint.text, None)).collect();
         plan.about.needs = services::needs(&self.look.hints.needs, &project.manifests, SERVICES);
         plan.about.warnings = self.warnings();
         plan.notes = notes;
@@ -204,7 +220,9 @@ impl Draft<'_> {
         match (step.argv.first().map(String::as_str), self.found.project.tool) {
             (Some("sh"), _) if step.argv.get(1).is_some_and(|word| word == "-c") => step,
             (_, Tool::Maven) => step.cached(format!("byop-maven{app}"), "/root/.m2"),
-            (_, Tool::Gradle) if self.found.project.wrapper => step.cached(format!("byop-gradle{app}"), "/root/.gradle"),
+            (_, Tool::Gradle) if self.found.project.wrapper => {
+                step.cached(format!("byop-gradle{app}"), "/root/.gradle")
+            }
             (_, Tool::Gradle) => step.cached(format!("byop-gradle{app}"), "/home/gradle/.gradle"),
         }
     }
@@ -215,8 +233,10 @@ impl Draft<'_> {
             None => [vec!["java".to_owned()], arguments].concat(),
         };
         if words.first().is_some_and(|word| word == "java") {
-            let told = |option: &str| words.iter().any(|word| word.starts_with("-Xmx") || option.starts_with(word.as_str()));
-            let more: Vec<String> = OPTIONS.iter().filter(|option| !told(option)).map(|option| (*option).to_owned()).collect();
+            let told =
+                |option: &str| words.iter().any(|word| word.starts_with("-Xmx") || option.starts_with(word.as_str()));
+            let more: Vec<String> =
+                OPTIONS.iter().filter(|option| !told(option)).map(|option| (*option).to_owned()).collect();
             words.splice(1..1, more);
         }
         words
@@ -233,7 +253,8 @@ impl Draft<'_> {
         let project = &self.found.project;
         let tree = project.tree(self.look);
         let names = ["application.properties", "application.yml", "application.yaml"];
-        let settings: String = names.iter().filter_map(|name| tree.text(&format!("src/main/resources/{name}"))).collect();
+        let settings: String =
+            names.iter().filter_map(|name| tree.text(&format!("src/main/resources/{name}"))).collect();
         let asked = self.look.wishes.health_path.is_some() || !self.look.hints.health_path.is_empty();
         let known = self.found.framework.and_then(|framework| framework.health(&project.manifests, &settings));
         let known: Option<HealthPath> = known.filter(|_| !asked).and_then(|path| path.parse().ok());
@@ -253,8 +274,13 @@ impl Draft<'_> {
         if project.tool == Tool::Gradle && root.has("gradlew") && !project.wrapper {
             warnings.push("gradlew is there, but gradle/wrapper/gradle-wrapper.jar is not; commit it to build with the same Gradle everywhere".into());
         }
-        if self.kind == Kind::Server && self.found.framework.is_none() && !SERVER_LIBRARIES.iter().any(|word| project.manifests.contains(word)) {
-            let reads_port = scan::sources(&project.tree(self.look), &[".java", ".kt"]).iter().any(|(_, text)| text.contains("\"PORT\""));
+        if self.kind == Kind::Server
+            && self.found.framework.is_none()
+            && !SERVER_LIBRARIES.iter().any(|word| project.manifests.contains(word))
+        {
+            let reads_port = scan::sources(&project.tree(self.look), &[".java", ".kt"])
+                .iter()
+                .any(|(_, text)| text.contains("\"PORT\""));
             if !reads_port {
                 warnings.push("the app does not read the variable PORT; it must listen on 8080, or set the port that it listens on".into());
             }

@@ -96,7 +96,7 @@ mod tests {
         #[test]
         fn any_text_is_read(text in "\\PC{0,60}|(<|>|/|a|<!--|-->|\\$\\{|\\}|<a>|</a>){0,30}") {
             let pom = Pom::of(&text);
-            (pom.resolved("a"), pom.modules());
+            let _ = (pom.resolved("a"), pom.modules());
         }
     }
 }

@@ -50,8 +50,7 @@ const MAVEN_PROGRAMS: &[&str] = &[
 const NAMES: &[&str] = &["app", "application", "server", "api", "web", "backend", "service"];
 const MAX_DEPTH: usize = 8;
 
-static JAVA_MAIN: Pattern =
-    Pattern::new(r"(?m)^\s*(?:public\s+|final\s+)*static\s+(?:public\s+)?void\s+(main)\s*\(");
+static JAVA_MAIN: Pattern = Pattern::new(r"(?m)^\s*(?:public\s+|final\s+)*static\s+(?:public\s+)?void\s+(main)\s*\(");
 static KOTLIN_MAIN: Pattern = Pattern::new(r"(?m)^(?:suspend\s+)?fun\s+(main)\s*\(");
 static PACKAGE: Pattern = Pattern::new(r"(?m)^package\s+([A-Za-z0-9_.]{1,150})");
 
@@ -96,7 +95,9 @@ impl Project {
         };
         if look.here.has("pom.xml") && (look.here.has("build.gradle") || look.here.has("build.gradle.kts")) {
             let (used, other) = if tool == Tool::Maven { ("Maven", "Gradle") } else { ("Gradle", "Maven") };
-            project.notes.push(format!("there are builds of Maven and of Gradle; {used} is used, delete {other}'s if it is old"));
+            project.notes.push(format!(
+                "there are builds of Maven and of Gradle; {used} is used, delete {other}'s if it is old"
+            ));
         }
         if !project.module.is_root() {
             project.notes.push(format!("module: {}", project.module));
@@ -170,7 +171,8 @@ fn module(tree: &SourceTree, tool: Tool) -> Result<RelPath, GenerateError> {
     if programs.is_empty() {
         programs = listed.into_iter().filter(|module| main_class(&tree.below(module)).is_some()).collect();
     }
-    let named = || NAMES.iter().find_map(|name| programs.iter().find(|path| path.as_str().rsplit('/').next() == Some(name)));
+    let named =
+        || NAMES.iter().find_map(|name| programs.iter().find(|path| path.as_str().rsplit('/').next() == Some(name)));
     match programs.as_slice() {
         [only] => Ok(only.clone()),
         [] => Ok(RelPath::root()),
@@ -199,8 +201,9 @@ fn maven_modules(tree: &SourceTree) -> Vec<RelPath> {
 
 fn is_program(tree: &SourceTree, module: &RelPath, tool: Tool) -> bool {
     match tool {
-        Tool::Maven => Pom::read(tree, module)
-            .is_some_and(|pom| pom.packaging() != "pom" && pom.mentions(MAVEN_PROGRAMS)),
+        Tool::Maven => {
+            Pom::read(tree, module).is_some_and(|pom| pom.packaging() != "pom" && pom.mentions(MAVEN_PROGRAMS))
+        }
         Tool::Gradle => Build::read(tree, module).and_then(|build| build.plugin()).is_some_and(is_a_program),
     }
 }
@@ -212,8 +215,10 @@ fn is_a_program(plugin: Plugin) -> bool {
 /// The class that `java` is to start, when the sources have exactly one.
 pub fn main_class(tree: &SourceTree) -> Option<String> {
     let sources = scan::sources(tree, &[".java", ".kt"]);
-    let starts = |path: &str, text: &str| if path.ends_with(".kt") { KOTLIN_MAIN.is_in(text) } else { JAVA_MAIN.is_in(text) };
-    let mut found = sources.iter().filter(|(path, text)| starts(path, text)).filter_map(|(path, text)| class(path, text));
+    let starts =
+        |path: &str, text: &str| if path.ends_with(".kt") { KOTLIN_MAIN.is_in(text) } else { JAVA_MAIN.is_in(text) };
+    let mut found =
+        sources.iter().filter(|(path, text)| starts(path, text)).filter_map(|(path, text)| class(path, text));
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
@@ -259,17 +264,29 @@ mod tests {
         assert_eq!(found(&two, ""), "Maven \"\" \"web\" false");
         let equal = [("pom.xml", "<module>a</module><module>b</module>"), ("a/pom.xml", BOOT), ("b/pom.xml", BOOT)];
         assert!(found(&equal, "").contains("several apps (a, b)"));
-        let plain = [("pom.xml", "<module>a</module>"), ("a/pom.xml", ""), ("a/src/main/java/A.java", "public static void main(String[] a)")];
+        let plain = [
+            ("pom.xml", "<module>a</module>"),
+            ("a/pom.xml", ""),
+            ("a/src/main/java/A.java", "public static void main(String[] a)"),
+        ];
         assert_eq!(found(&plain, ""), "Maven \"\" \"a\" false");
     }
 
     #[test]
     fn gradle() {
-        let files = [("settings.gradle.kts", "include(\"app\", \"lib\")"), ("app/build.gradle.kts", "plugins {\n  application\n}"), ("lib/build.gradle.kts", "")];
+        let files = [
+            ("settings.gradle.kts", "include(\"app\", \"lib\")"),
+            ("app/build.gradle.kts", "plugins {\n  application\n}"),
+            ("lib/build.gradle.kts", ""),
+        ];
         assert_eq!(found(&files, ""), "Gradle \"\" \"app\" false");
         assert_eq!(found(&files, "app"), "Gradle \"\" \"app\" false");
-        let wrapper = [("build.gradle", "id 'application'"), ("gradlew", ""), ("gradle/wrapper/gradle-wrapper.jar", ""),
-            ("gradle/wrapper/gradle-wrapper.properties", "distributionUrl=x/gradle-8.5-bin.zip")];
+        let wrapper = [
+            ("build.gradle", "id 'application'"),
+            ("gradlew", ""),
+            ("gradle/wrapper/gradle-wrapper.jar", ""),
+            ("gradle/wrapper/gradle-wrapper.properties", "distributionUrl=x/gradle-8.5-bin.zip"),
+        ];
         assert_eq!(found(&wrapper, ""), "Gradle \"\" \"\" true");
         assert_eq!(found(&[("android/build.gradle", ""), ("android/gradlew", "")], ""), "-");
     }
@@ -278,14 +295,20 @@ mod tests {
     fn both_builds() {
         let both = |more: &'static str| found(&[("pom.xml", BOOT), ("build.gradle", ""), (more, "")], "");
         assert!(both("mvnw").starts_with("Maven") && both("gradlew").starts_with("Gradle"));
-        let used = found(&[("pom.xml", ""), ("build.gradle", ""), ("gradlew", ""), ("Procfile", "web: java -jar target/x.jar")], "");
+        let used = found(
+            &[("pom.xml", ""), ("build.gradle", ""), ("gradlew", ""), ("Procfile", "web: java -jar target/x.jar")],
+            "",
+        );
         assert!(used.starts_with("Maven"));
     }
 
     #[test]
     fn main_classes() {
         let main = |path: &str, text: &str| main_class(&SourceTree::in_memory([(path, text)]));
-        assert_eq!(main("src/main/java/a/B.java", "package a;\nclass B {\n  public static void main(").as_deref(), Some("a.B"));
+        assert_eq!(
+            main("src/main/java/a/B.java", "package a;\nclass B {\n  public static void main(").as_deref(),
+            Some("a.B")
+        );
         assert_eq!(main("src/main/kotlin/App.kt", "package a.b\n\nfun main() {").as_deref(), Some("a.b.AppKt"));
         assert_eq!(main("src/test/java/T.java", "  public static void main("), None);
         assert_eq!(main("a/B C.java", "  public static void main("), None);

@@ -7,7 +7,8 @@ use crate::{domain::RelPath, generate::hints::Hint};
 /// Where the image has the jar.
 pub const JAR: &str = "/app/app.jar";
 /// Commands of build tools that start the app for its developer.
-const DEVELOPMENT: &[&str] = &["spring-boot:run", "bootRun", "quarkus:dev", "quarkusDev", "mn:run", "exec:java", "jetty:run", "gradlew run"];
+const DEVELOPMENT: &[&str] =
+    &["spring-boot:run", "bootRun", "quarkus:dev", "quarkusDev", "mn:run", "exec:java", "jetty:run", "gradlew run"];
 
 /// A line that starts the app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,9 @@ pub fn hinted(hints: &[Hint]) -> Option<Start> {
 
 fn read(hint: &Hint) -> Option<Start> {
     let starts_java = hint.text.split_whitespace().any(|word| word == "java" || word.ends_with("/bin/java"));
-    let script = hint.text.contains("build/install/") || hint.text.contains("target/bin/") || hint.text.contains("appassembler/bin/");
+    let script = hint.text.contains("build/install/")
+        || hint.text.contains("target/bin/")
+        || hint.text.contains("appassembler/bin/");
     if !(starts_java || script) || DEVELOPMENT.iter().any(|command| hint.text.contains(command)) {
         return None;
     }
@@ -34,7 +37,8 @@ fn read(hint: &Hint) -> Option<Start> {
     let jar = hint.text.split_whitespace().skip_while(|word| *word != "-jar").nth(1).filter(|_| starts_java);
     match jar.and_then(module_of) {
         Some(module) => {
-            let line: Vec<&str> = hint.text.split_whitespace().map(|word| if Some(word) == jar { JAR } else { word }).collect();
+            let line: Vec<&str> =
+                hint.text.split_whitespace().map(|word| if Some(word) == jar { JAR } else { word }).collect();
             Some(start(line.join(" "), module, false))
         }
         None => {
@@ -68,10 +72,19 @@ mod tests {
 
     #[test]
     fn lines() {
-        assert_eq!(shown("java -Xmx300m -jar target/x-1.0.jar --server.port=$PORT"), "java -Xmx300m -jar /app/app.jar --server.port=$PORT |  | false");
+        assert_eq!(
+            shown("java -Xmx300m -jar target/x-1.0.jar --server.port=$PORT"),
+            "java -Xmx300m -jar /app/app.jar --server.port=$PORT |  | false"
+        );
         assert_eq!(shown("java -jar ./web/build/libs/*.jar"), "java -jar /app/app.jar | web | false");
-        assert_eq!(shown("java -cp target/classes:target/dependency/* a.Main"), "java -cp target/classes:target/dependency/* a.Main |  | true");
-        assert_eq!(shown("java -jar target/dependency/webapp-runner.jar target/*.war"), "java -jar target/dependency/webapp-runner.jar target/*.war |  | true");
+        assert_eq!(
+            shown("java -cp target/classes:target/dependency/* a.Main"),
+            "java -cp target/classes:target/dependency/* a.Main |  | true"
+        );
+        assert_eq!(
+            shown("java -jar target/dependency/webapp-runner.jar target/*.war"),
+            "java -jar target/dependency/webapp-runner.jar target/*.war |  | true"
+        );
         assert_eq!(shown("build/install/shop/bin/shop"), "build/install/shop/bin/shop |  | true");
         for none in ["./mvnw spring-boot:run", "java -jar somewhere.jar", "npm start", ""] {
             assert_eq!(shown(none), "-", "{none}");

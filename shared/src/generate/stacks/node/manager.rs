@@ -152,7 +152,9 @@ fn pnpm(tree: &SourceTree, package: &Package) -> &'static str {
     let version = text.lines().find_map(|line| line.strip_prefix("lockfileVersion:")).unwrap_or_default();
     let settings = tree.text("pnpm-workspace.yaml").unwrap_or_default();
     let grants = package.get("pnpm").is_some_and(|pnpm| pnpm.get("onlyBuiltDependencies").is_some())
-        || ["onlyBuiltDependencies:", "ignoredBuiltDependencies:", "allowBuilds:"].iter().any(|key| settings.contains(key));
+        || ["onlyBuiltDependencies:", "ignoredBuiltDependencies:", "allowBuilds:"]
+            .iter()
+            .any(|key| settings.contains(key));
     let range = package.text("engines/pnpm").map(|text| text.trim_start_matches(['^', '~', '>', '=', 'v', ' ']));
     let asked = range.and_then(|text| text.split(['.', ' ']).next());
     let series = match version.trim().trim_matches(['\'', '"']) {
@@ -255,8 +257,7 @@ impl Manager {
 
     /// Runs a script of package.json.
     pub fn run(&self, script: &str) -> Step {
-        let argv: Vec<String> =
-            self.program().into_iter().chain(["run", script].map(str::to_owned)).collect();
+        let argv: Vec<String> = self.program().into_iter().chain(["run", script].map(str::to_owned)).collect();
         Step::new(&argv)
     }
 
@@ -332,7 +333,10 @@ mod tests {
     fn two_lock_files() {
         let both = [("yarn.lock", ""), ("package-lock.json", "{}")];
         assert_eq!(chosen("{}", &both), "conflict");
-        assert_eq!(chosen(r#"{"packageManager":"yarn@1.22.19"}"#, &both), "yarn 1.22.19 (packageManager of package.json)");
+        assert_eq!(
+            chosen(r#"{"packageManager":"yarn@1.22.19"}"#, &both),
+            "yarn 1.22.19 (packageManager of package.json)"
+        );
     }
 
     #[test]

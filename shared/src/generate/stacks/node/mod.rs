@@ -35,7 +35,8 @@ pub struct Node;
 
 /// Scripts of an installation, which may need any file of the tree.
 const INSTALL_SCRIPTS: &[&str] = &["preinstall", "install", "postinstall", "prepare", "prepublish"];
-const BUILD_SCRIPTS: &[&str] = &["build", "build:prod", "build:production", "heroku-postbuild", "prestart", "prestart:prod"];
+const BUILD_SCRIPTS: &[&str] =
+    &["build", "build:prod", "build:production", "heroku-postbuild", "prestart", "prestart:prod"];
 /// What is installed is a layer of its own in the image: it changes seldom, and is most of it.
 const MODULES: &str = "/opt/node_modules";
 const PATHS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -112,8 +113,13 @@ impl Stack for Node {
             return Err(GenerateError::Unsupported { stack: "node", reason: reason.clone() });
         }
         let root_package = Package::read(&found.root).unwrap_or_default();
-        let manager = manager::choose(&found.root, if found.place.member.is_root() { &found.package } else { &root_package })?;
-        let version = versions::choose(look, &found.root, &[&found.package, &root_package][..if found.place.member.is_root() { 1 } else { 2 }])?;
+        let manager =
+            manager::choose(&found.root, if found.place.member.is_root() { &found.package } else { &root_package })?;
+        let version = versions::choose(
+            look,
+            &found.root,
+            &[&found.package, &root_package][..if found.place.member.is_root() { 1 } else { 2 }],
+        )?;
         Draft { look, found, kind, manager, version }.plan()
     }
 }
@@ -147,7 +153,8 @@ impl Draft<'_> {
         plan.about.package_manager = Some(self.manager.shown());
         plan.about.runtime = Some(format!("node {}", self.version.series.name));
         let commands = self.build_steps();
-        plan.about.build_command = (!commands.is_empty()).then(|| commands.iter().map(Step::shown).collect::<Vec<_>>().join(" && "));
+        plan.about.build_command =
+            (!commands.is_empty()).then(|| commands.iter().map(Step::shown).collect::<Vec<_>>().join(" && "));
         plan.about.output_dir = output_dir;
         plan.about.release = self.release();
         plan.about.warnings = self.version.warnings.clone();
@@ -162,7 +169,8 @@ impl Draft<'_> {
     fn stage(&self, image: BaseImage, notes: &mut Vec<String>) -> Stage {
         let mut stage = Stage::on(image);
         let framework = self.found.framework.as_ref();
-        stage.env = env(self.manager.env().into_iter().chain(framework.into_iter().flat_map(|f| f.env.iter().copied())));
+        stage.env =
+            env(self.manager.env().into_iter().chain(framework.into_iter().flat_map(|f| f.env.iter().copied())));
         stage.tools = self.manager.setup().into_iter().collect();
         stage.manifests = self.manifests();
         stage.install = vec![self.manager.install()];
@@ -225,8 +233,13 @@ impl Draft<'_> {
             _ if one_page => Site::APP,
             _ => Site::PAGES,
         };
-        let directory = self.output_directory().ok_or_else(|| GenerateError::no_start("node", "no directory of finished files is known"))?;
-        notes.push(format!("serves {directory} as files{}", if site.spa.is_some() { ", with one page for all routes" } else { "" }));
+        let directory = self
+            .output_directory()
+            .ok_or_else(|| GenerateError::no_start("node", "no directory of finished files is known"))?;
+        notes.push(format!(
+            "serves {directory} as files{}",
+            if site.spa.is_some() { ", with one page for all routes" } else { "" }
+        ));
         if let Some(start) = &self.found.start {
             notes.push(format!("not used: {:?} ({}), which is no server for production", start.line, start.place));
         }
@@ -236,7 +249,12 @@ impl Draft<'_> {
     /// A path of the app in the stage that builds it.
     fn in_image(&self, path: &str) -> String {
         let member = self.found.place.member.as_str();
-        ["/app", member, path].iter().filter(|part| !part.is_empty() && **part != ".").copied().collect::<Vec<_>>().join("/")
+        ["/app", member, path]
+            .iter()
+            .filter(|part| !part.is_empty() && **part != ".")
+            .copied()
+            .collect::<Vec<_>>()
+            .join("/")
     }
 
     fn server(&self, image: BaseImage, build: &mut Stage, notes: &mut Vec<String>) -> Result<Runtime, GenerateError> {
@@ -249,10 +267,18 @@ impl Draft<'_> {
         runtime.workdir = self.in_image("");
         runtime.artefacts = artefacts;
         let modules = self.in_image("node_modules/.bin");
-        let path = if self.found.place.member.is_root() { format!("{modules}:{PATHS}") } else { format!("{modules}:/app/node_modules/.bin:{PATHS}") };
+        let path = if self.found.place.member.is_root() {
+            format!("{modules}:{PATHS}")
+        } else {
+            format!("{modules}:/app/node_modules/.bin:{PATHS}")
+        };
         runtime.env = env([("NODE_ENV", "production".to_owned()), ("PATH", path)]);
         if let Some(port) = port {
-            runtime.env.extend(env([("PORT", port.to_string()), ("HOST", "0.0.0.0".into()), ("HOSTNAME", "0.0.0.0".into())]));
+            runtime.env.extend(env([
+                ("PORT", port.to_string()),
+                ("HOST", "0.0.0.0".into()),
+                ("HOSTNAME", "0.0.0.0".into()),
+            ]));
             let probe = scan::probe(&sources, self.look, port, notes);
             runtime.port = Some(port);
             runtime.health = Some(Health::new(probe, Probe::node));
@@ -263,12 +289,15 @@ impl Draft<'_> {
 
     /// Where an app's own server listens is in its sources; one that lets only its own machine in cannot be reached.
     fn port(&self, sources: &[(String, String)], usual: u16, notes: &mut Vec<String>) -> Result<Port, GenerateError> {
-        let own = matches!(self.found.framework.as_ref().map(|f| &f.output), None | Some(Output::Own | Output::Made { .. }));
+        let own =
+            matches!(self.found.framework.as_ref().map(|f| &f.output), None | Some(Output::Own | Output::Made { .. }));
         let found = if own { listening::look(sources) } else { Listening::default() };
         if let Some(file) = found.loopback {
             return Err(GenerateError::Unsupported {
                 stack: "node",
-                reason: format!("{file} listens on localhost only, where nothing outside of the container reaches it; listen on 0.0.0.0"),
+                reason: format!(
+                    "{file} listens on localhost only, where nothing outside of the container reaches it; listen on 0.0.0.0"
+                ),
             });
         }
         let Some((written, file)) = found.port else { return Ok(scan::port(self.look, usual)) };
@@ -282,9 +311,13 @@ impl Draft<'_> {
 
     /// The process of the image, and what it needs of the build; prunes what it does not need.
     fn start(&self, port: Option<Port>, build: &mut Stage) -> Result<(Vec<String>, Vec<Artefact>), GenerateError> {
-        if let Some(Output::Server { start, needs }) = self.found.framework.as_ref().map(|framework| &framework.output) {
+        if let Some(Output::Server { start, needs }) = self.found.framework.as_ref().map(|framework| &framework.output)
+        {
             let start = start.iter().map(|word| (*word).to_owned()).collect();
-            let complete = needs.iter().map(|(from, to)| Artefact::built(self.in_image(from), self.in_image(to))).collect::<Vec<_>>();
+            let complete = needs
+                .iter()
+                .map(|(from, to)| Artefact::built(self.in_image(from), self.in_image(to)))
+                .collect::<Vec<_>>();
             let artefacts = if complete.is_empty() { self.whole(build) } else { complete };
             return Ok((start, artefacts));
         }
@@ -318,7 +351,8 @@ impl Draft<'_> {
     /// Migrations, which run once before a release and never as part of the start.
     fn release(&self) -> Vec<Vec<String>> {
         let hinted = self.look.hints.release.iter().map(|hint| crate::generate::command::argv(&hint.text, None)).next();
-        let migrates = self.found.package.needs_any(&["prisma", "@prisma/client"]) && self.look.here.has_directory("prisma/migrations");
+        let migrates = self.found.package.needs_any(&["prisma", "@prisma/client"])
+            && self.look.here.has_directory("prisma/migrations");
         let prisma = || migrates.then(|| ["npx", "prisma", "migrate", "deploy"].map(str::to_owned).into());
         hinted.or_else(prisma).into_iter().collect()
     }

@@ -69,7 +69,9 @@ impl Package {
         let lists = DEPENDENCIES.iter().filter_map(|list| self.json.get(*list)?.as_object());
         let mut versions = lists.flat_map(Map::values).filter_map(Value::as_str);
         versions.any(|version| {
-            ["file:", "link:", "portal:", "workspace:", "patch:", "./", "../"].iter().any(|kind| version.starts_with(kind))
+            ["file:", "link:", "portal:", "workspace:", "patch:", "./", "../"]
+                .iter()
+                .any(|kind| version.starts_with(kind))
         })
     }
 

@@ -4,10 +4,8 @@
 //! signals reach the app and not npm; the tools that a script may name are found by the image's PATH.
 
 use super::package::Package;
-use crate::generate::{
-    command, dev_server::is_dev_server, hints::Hint, look::Look, scan, source::SourceTree,
-};
 use crate::domain::Port;
+use crate::generate::{command, dev_server::is_dev_server, hints::Hint, look::Look, scan, source::SourceTree};
 
 /// A way to start and where it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +20,23 @@ pub struct Start {
 /// Scripts that start a production server, the most telling first.
 const SCRIPTS: &[&str] = &["start:prod", "start:production", "serve:prod", "production", "start"];
 const ENTRIES: &[&str] = &[
-    "server.js", "app.js", "index.js", "main.js", "src/server.js", "src/app.js", "src/index.js", "src/main.js", "server.mjs",
-    "index.mjs", "app.mjs", "src/index.mjs", "server/index.js", "api/index.js", "bin/www", "server.cjs", "index.cjs",
+    "server.js",
+    "app.js",
+    "index.js",
+    "main.js",
+    "src/server.js",
+    "src/app.js",
+    "src/index.js",
+    "src/main.js",
+    "server.mjs",
+    "index.mjs",
+    "app.mjs",
+    "src/index.mjs",
+    "server/index.js",
+    "api/index.js",
+    "bin/www",
+    "server.cjs",
+    "index.cjs",
 ];
 /// Programs that run a file as the app's own server.
 const RUNNERS: &[&str] = &["node", "tsx", "bun", "pm2-runtime", "nodejs", "ts-node"];
@@ -102,7 +115,8 @@ fn main(tree: &SourceTree, package: &Package, builds: bool) -> Option<Start> {
     // A file that the build makes cannot be looked for yet.
     let made = builds && !tree.has(main.as_str()) && is_output(main.as_str()) && listens(tree);
     let resolved = [main.to_string(), format!("{main}.js"), format!("{main}/index.js")];
-    let file = resolved.iter().find(|path| is_server(tree, path)).cloned().or_else(|| made.then(|| main.to_string()))?;
+    let file =
+        resolved.iter().find(|path| is_server(tree, path)).cloned().or_else(|| made.then(|| main.to_string()))?;
     Some(Start { line: format!("node {file}"), place: "main of package.json".into(), script: None })
 }
 
@@ -143,10 +157,16 @@ fn calls_a_server(text: &str) -> bool {
 impl Start {
     /// Whether it runs a file of the app, not a tool's server.
     pub fn is_own(&self) -> bool {
-        let mut words = self.line.split_whitespace().filter(|word| !command::is_assignment(word) && *word != "cross-env" && *word != "env");
+        let mut words = self
+            .line
+            .split_whitespace()
+            .filter(|word| !command::is_assignment(word) && *word != "cross-env" && *word != "env");
         let runner = words.next().is_some_and(|word| RUNNERS.contains(&word));
         let file = words.find(|word| !word.starts_with('-')).unwrap_or_default();
-        let tool = file.contains("node_modules/") || file.contains(".output/") || file.contains("dist/server/entry") || file.trim_end_matches('/') == "build";
+        let tool = file.contains("node_modules/")
+            || file.contains(".output/")
+            || file.contains("dist/server/entry")
+            || file.trim_end_matches('/') == "build";
         runner && !file.is_empty() && !tool
     }
 
@@ -157,7 +177,8 @@ impl Start {
         if !["serve", "http-server", "sirv", "sirv-cli"].contains(tool) {
             return None;
         }
-        let directory = rest.iter().find(|word| !word.starts_with('-') && word.parse::<u16>().is_err() && !word.contains(':'));
+        let directory =
+            rest.iter().find(|word| !word.starts_with('-') && word.parse::<u16>().is_err() && !word.contains(':'));
         let one_page = rest.iter().any(|word| ["-s", "--single"].contains(word));
         let directory = directory.copied().unwrap_or(".").trim_start_matches("./").trim_end_matches('/');
         Some((if directory.is_empty() { ".".into() } else { directory.to_owned() }, one_page))
@@ -201,8 +222,14 @@ mod tests {
     fn how_it_starts() {
         assert_eq!(started(r#"{"scripts":{"start":"node src/main.js --x=1"}}"#, &[]), "node|src/main.js|--x=1");
         assert_eq!(started(r#"{"scripts":{"start":"next start"}}"#, &[]), "next|start");
-        assert_eq!(started(r#"{"scripts":{"start":"npm run serve","serve":"fastify start app.js"}}"#, &[]), "fastify|start|app.js");
-        assert_eq!(started(r#"{"scripts":{"start":"NODE_ENV=production node a.js"}}"#, &[]), "sh|-c|exec env NODE_ENV=production node a.js");
+        assert_eq!(
+            started(r#"{"scripts":{"start":"npm run serve","serve":"fastify start app.js"}}"#, &[]),
+            "fastify|start|app.js"
+        );
+        assert_eq!(
+            started(r#"{"scripts":{"start":"NODE_ENV=production node a.js"}}"#, &[]),
+            "sh|-c|exec env NODE_ENV=production node a.js"
+        );
         assert_eq!(
             started(r#"{"scripts":{"start":"nest start","start:prod":"node dist/main"}}"#, &[]),
             "node|dist/main"
@@ -228,7 +255,11 @@ mod tests {
     fn whose_server_it_is() {
         let start = |line: &str| Start { line: line.into(), place: String::new(), script: None };
         assert!(start("node server.js").is_own() && start("NODE_ENV=x node --import y src/a.js").is_own());
-        assert!(!start("next start").is_own() && !start("node .output/server/index.mjs").is_own() && !start("node build").is_own());
+        assert!(
+            !start("next start").is_own()
+                && !start("node .output/server/index.mjs").is_own()
+                && !start("node build").is_own()
+        );
         assert_eq!(start("npx serve -s build -l 3000").served_files(), Some(("build".into(), true)));
         assert_eq!(start("http-server ./public").served_files(), Some(("public".into(), false)));
     }

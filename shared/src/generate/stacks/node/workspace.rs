@@ -10,7 +10,11 @@ use super::{
 };
 use crate::{
     domain::RelPath,
-    generate::{look::{Look, yaml}, plan::Step, source::SourceTree},
+    generate::{
+        look::{Look, yaml},
+        plan::Step,
+        source::SourceTree,
+    },
 };
 
 /// Where an app's installation takes place.
@@ -176,8 +180,15 @@ mod tests {
     #[test]
     fn patterns_of_members() {
         let hit = |pattern: &str, path: &str| matches(&pattern.split(',').map(str::to_owned).collect::<Vec<_>>(), path);
-        assert!(hit("packages/*", "packages/a") && !hit("packages/*", "packages/a/b") && hit("packages/**", "packages/a/b"));
-        assert!(hit("apps/web-*", "apps/web-x") && !hit("apps/web-*", "apps/api") && hit("./web", "web") && hit("a*c*", "abcd"));
+        assert!(
+            hit("packages/*", "packages/a") && !hit("packages/*", "packages/a/b") && hit("packages/**", "packages/a/b")
+        );
+        assert!(
+            hit("apps/web-*", "apps/web-x")
+                && !hit("apps/web-*", "apps/api")
+                && hit("./web", "web")
+                && hit("a*c*", "abcd")
+        );
         assert!(!hit("apps/*,!apps/old", "apps/old") && hit("apps/*,!apps/old", "apps/new"));
     }
 

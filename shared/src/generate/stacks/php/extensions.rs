@@ -11,9 +11,41 @@ use crate::generate::{look::json, plan::Step, source::SourceTree};
 
 /// What the official image has without doing anything.
 const BUILT_IN: &[&str] = &[
-    "core", "ctype", "curl", "date", "dom", "fileinfo", "filter", "hash", "iconv", "json", "libxml", "mbstring", "mysqlnd",
-    "openssl", "pcre", "pdo", "pdo_sqlite", "phar", "posix", "random", "readline", "reflection", "session", "simplexml",
-    "sodium", "spl", "sqlite3", "standard", "tokenizer", "xml", "xmlreader", "xmlwriter", "zlib", "zend-opcache", "opcache",
+    "core",
+    "ctype",
+    "curl",
+    "date",
+    "dom",
+    "fileinfo",
+    "filter",
+    "hash",
+    "iconv",
+    "json",
+    "libxml",
+    "mbstring",
+    "mysqlnd",
+    "openssl",
+    "pcre",
+    "pdo",
+    "pdo_sqlite",
+    "phar",
+    "posix",
+    "random",
+    "readline",
+    "reflection",
+    "session",
+    "simplexml",
+    "sodium",
+    "spl",
+    "sqlite3",
+    "standard",
+    "tokenizer",
+    "xml",
+    "xmlreader",
+    "xmlwriter",
+    "zlib",
+    "zend-opcache",
+    "opcache",
 ];
 
 /// An extension: its name, the Debian packages that it is compiled with, whether it comes from PECL.
@@ -126,7 +158,8 @@ impl Needed {
         };
         let packages: BTreeSet<&str> = chosen.iter().flat_map(|(_, packages, _)| packages.iter().copied()).collect();
         let packages = packages.into_iter().collect::<Vec<_>>().join(" ");
-        (!chosen.is_empty()).then(|| Step::new(&["bash", "-o", "pipefail", "-c", INSTALL, &packages, &named(false), &named(true)]))
+        (!chosen.is_empty())
+            .then(|| Step::new(&["bash", "-o", "pipefail", "-c", INSTALL, &packages, &named(false), &named(true)]))
     }
 }
 

@@ -40,7 +40,10 @@ static FRAMEWORKS: &[Framework] = &[
     },
     Framework {
         env: &[("APP_ENV", "prod"), ("APP_DEBUG", "0")],
-        release: Some((&["php", "bin/console", "doctrine:migrations:migrate", "--no-interaction", "--allow-no-migration"], "migrations")),
+        release: Some((
+            &["php", "bin/console", "doctrine:migrations:migrate", "--no-interaction", "--allow-no-migration"],
+            "migrations",
+        )),
         demands: &["the file .env is not part of the image; set the variables that it names, such as APP_SECRET"],
         ..plain("symfony", "symfony/framework-bundle")
     },
@@ -129,6 +132,8 @@ mod tests {
     fn processes() {
         let own = |line: &str| own_process(&Hint::new(line, "Procfile:1"));
         assert!(own("php bin/server.php") && own("php artisan queue:work"));
-        assert!(!own("php -S 0.0.0.0:80") && !own("php artisan serve --port=80") && !own("heroku-php-apache2") && !own(""));
+        assert!(
+            !own("php -S 0.0.0.0:80") && !own("php artisan serve --port=80") && !own("heroku-php-apache2") && !own("")
+        );
     }
 }

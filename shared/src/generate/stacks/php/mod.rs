@@ -61,7 +61,8 @@ struct Found {
 impl Found {
     fn read(look: &Look<'_>) -> Self {
         let manifest = json(&look.here, "composer.json").unwrap_or_default();
-        let web = look.hints.web.iter().find(|hint| framework::own_process(hint)).map(|hint| (hint.clone(), Kind::Server));
+        let web =
+            look.hints.web.iter().find(|hint| framework::own_process(hint)).map(|hint| (hint.clone(), Kind::Server));
         let root = framework::document_root(look);
         let worker = || look.hints.worker.iter().find(|hint| framework::own_process(hint));
         let worker = || worker().filter(|_| root.is_none()).map(|hint| (hint.clone(), Kind::Worker));
@@ -87,7 +88,9 @@ impl Stack for Php {
             (_, Some((hint, _)), _) => candidate(94, &hint.from, "starts PHP"),
             (Some(from), ..) if from.starts_with("Procfile") => candidate(95, from, "names the document root"),
             (Some(_), _, Some(framework)) => candidate(93, "composer.json", framework.name),
-            (Some(from), ..) if composer => candidate(90, "composer.json", "PHP packages")?.because(from, "the first page").into(),
+            (Some(from), ..) if composer => {
+                candidate(90, "composer.json", "PHP packages")?.because(from, "the first page").into()
+            }
             (Some(from), ..) => candidate(75, from, "the first page"),
             (None, ..) => composer.then(|| Candidate::new("php", 45).because("composer.json", "PHP packages")),
         }
@@ -126,12 +129,14 @@ fn demands(look: &Look<'_>, manifest: &Value) -> Demands {
         let list = if hint.binding { &mut demands.own } else { &mut demands.elsewhere };
         list.extend(Demand::read(&PHP, range, &hint.text, &hint.from));
     }
-    let own = [("/config/platform/php", "composer.json (config.platform)"), ("/require/php", "composer.json (require)")];
+    let own =
+        [("/config/platform/php", "composer.json (config.platform)"), ("/require/php", "composer.json (require)")];
     let own = own.iter().filter_map(|(pointer, from)| Some((manifest.pointer(pointer)?.as_str()?, *from)));
     demands.own.extend(own.filter_map(|(text, from)| Demand::read(&PHP, range, text, from)));
     let lock = json(&look.here, "composer.lock").unwrap_or_default();
     let packages = lock.get("packages").and_then(Value::as_array).into_iter().flatten();
-    let asked = packages.filter_map(|package| Some((package.pointer("/require/php")?.as_str()?, package.get("name")?.as_str()?)));
+    let asked = packages
+        .filter_map(|package| Some((package.pointer("/require/php")?.as_str()?, package.get("name")?.as_str()?)));
     demands.locked = asked.filter_map(|(text, name)| Demand::read(&PHP, range, text, name)).collect();
     demands
 }
@@ -232,7 +237,8 @@ impl Draft<'_> {
     /// What a framework wants to have been done before it runs.
     fn own_steps(&self) -> Vec<Step> {
         let name = self.found.framework.map(|framework| framework.name);
-        let requires = |package: &str| self.found.manifest.pointer("/require").is_some_and(|list| list.get(package).is_some());
+        let requires =
+            |package: &str| self.found.manifest.pointer("/require").is_some_and(|list| list.get(package).is_some());
         let mut steps = Vec::new();
         if name == Some("symfony") {
             // It refuses to start without the file, which is left out of the build because it may hold secrets.
@@ -257,7 +263,8 @@ impl Draft<'_> {
         let mut runtime = Runtime::on(BaseImage::new(None, "base"));
         runtime.artefacts = vec![Artefact::built("/app", "/app")];
         runtime.env = env(self.found.framework.into_iter().flat_map(|framework| framework.env.iter().copied()));
-        runtime.volumes = self.found.framework.into_iter().flat_map(|f| f.keeps).map(|path| format!("/app/{path}")).collect();
+        runtime.volumes =
+            self.found.framework.into_iter().flat_map(|f| f.keeps).map(|path| format!("/app/{path}")).collect();
         let port = (kind == Kind::Server).then(|| scan::port(self.look, 8080));
         if let Some(port) = port {
             let probe = scan::probe(&self.routes(), self.look, port, notes);
@@ -320,7 +327,8 @@ mod tests {
         let wishes = Wishes::default();
         let look = Look::new(&tree, &RelPath::root(), &wishes);
         let demands = demands(&look, &json(&tree, "composer.json").expect("JSON"));
-        versions::choose(&PHP, &demands).map_or_else(|conflict| conflict.demands.join(" | "), |choice| choice.series.name.into())
+        versions::choose(&PHP, &demands)
+            .map_or_else(|conflict| conflict.demands.join(" | "), |choice| choice.series.name.into())
     }
 
     #[test]
@@ -339,8 +347,14 @@ mod tests {
             let wishes = Wishes::default();
             Php.detect(&Look::new(&tree, &RelPath::root(), &wishes)).map(|candidate| candidate.confidence)
         };
-        assert_eq!(sure(&[("composer.json", r#"{"require":{"laravel/framework":"^12"}}"#), ("public/index.php", "")]), Some(93));
+        assert_eq!(
+            sure(&[("composer.json", r#"{"require":{"laravel/framework":"^12"}}"#), ("public/index.php", "")]),
+            Some(93)
+        );
         assert_eq!(sure(&[("composer.json", "{}"), ("index.php", "")]), Some(90));
-        assert_eq!((sure(&[("index.php", "")]), sure(&[("composer.json", "{}")]), sure(&[("a.php", "")])), (Some(75), Some(45), None));
+        assert_eq!(
+            (sure(&[("index.php", "")]), sure(&[("composer.json", "{}")]), sure(&[("a.php", "")])),
+            (Some(75), Some(45), None)
+        );
     }
 }

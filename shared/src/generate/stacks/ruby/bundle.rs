@@ -64,7 +64,8 @@ impl Bundle {
     /// The version that Bundler insists on: one release, not a range.
     fn exact(&self) -> Option<&str> {
         let named = RUBY_LINE.first(&self.gemfile).and_then(|text| EXACT.first(text));
-        let locked = || self.lock.as_deref().and_then(|lock| RUBY_LOCKED.first(lock)).and_then(|text| EXACT.first(text));
+        let locked =
+            || self.lock.as_deref().and_then(|lock| RUBY_LOCKED.first(lock)).and_then(|text| EXACT.first(text));
         // A Gemfile that reads the version from a file insists on what stands there, as the lock repeats.
         named.or_else(|| locked().filter(|_| self.gemfile.lines().any(|line| line.starts_with("ruby "))))
     }
@@ -124,7 +125,10 @@ mod tests {
         assert_eq!(chosen(&[("Gemfile", "ruby '3.4.9'")]), "3.4.9 0");
         assert_eq!(chosen(&[("Gemfile", "ruby '2.6.10'")]), "2.6.10 1");
         let file = ("Gemfile", "ruby file: \".ruby-version\"");
-        assert_eq!(chosen(&[file, (".ruby-version", "ruby-3.3.6\n"), ("Gemfile.lock", "RUBY VERSION\n   ruby 3.3.6p108\n")]), "3.3.6 0");
+        assert_eq!(
+            chosen(&[file, (".ruby-version", "ruby-3.3.6\n"), ("Gemfile.lock", "RUBY VERSION\n   ruby 3.3.6p108\n")]),
+            "3.3.6 0"
+        );
         assert_eq!(chosen(&[("Gemfile", ""), (".ruby-version", "3.3.6")]), "3.3 0");
         assert!(chosen(&[("Gemfile", "ruby '3.4.9'"), (".ruby-version", "3.3.6")]).contains(" | "));
         assert_eq!(chosen(&[("Gemfile", "ruby '3.4.9; id'")]), "3.4 0");
@@ -133,9 +137,18 @@ mod tests {
     #[test]
     fn gems_and_platforms() {
         let lock = "GEM\n  specs:\n    rack (3.1.0)\n    puma (6.0)\n      nio4r (~> 2.0)\n\nPLATFORMS\n  arm64-darwin-23\n\nDEPENDENCIES\n  puma\n";
-        let tree = SourceTree::in_memory([("Gemfile", "gem 'sinatra'\n# gem 'rails'\n  gem \"pg\", '~> 1'"), ("Gemfile.lock", lock)]);
+        let tree = SourceTree::in_memory([
+            ("Gemfile", "gem 'sinatra'\n# gem 'rails'\n  gem \"pg\", '~> 1'"),
+            ("Gemfile.lock", lock),
+        ]);
         let bundle = Bundle::read(&tree).expect("Gemfile");
-        assert!(bundle.has_any(&["puma"]) && bundle.has("pg") && bundle.has("sinatra") && !bundle.has("rails") && !bundle.has("nio4r"));
+        assert!(
+            bundle.has_any(&["puma"])
+                && bundle.has("pg")
+                && bundle.has("sinatra")
+                && !bundle.has("rails")
+                && !bundle.has("nio4r")
+        );
         assert!(bundle.lacks_linux() && !bundle.reads_files());
     }
 
@@ -143,7 +156,7 @@ mod tests {
         #[test]
         fn any_text_is_read(gemfile in "\\PC{0,40}|(ruby |gem |'|\"|\n|3.4|~> ){0,12}", lock in "\\PC{0,40}|(PLATFORMS|\n|  |RUBY VERSION|ruby |3.4.1){0,12}") {
             if let Some(bundle) = Bundle::read(&SourceTree::in_memory([("Gemfile", gemfile.as_str()), ("Gemfile.lock", lock.as_str())])) {
-                (bundle.lacks_linux(), bundle.exact());
+                let _ = (bundle.lacks_linux(), bundle.exact());
             }
         }
     }

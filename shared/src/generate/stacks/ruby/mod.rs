@@ -42,8 +42,14 @@ const SITES: &[(&str, &[&str], &str)] = &[
     ("middleman", &["middleman", "build"], "build"),
     ("nanoc", &["nanoc"], "output"),
 ];
-const FRAMEWORKS: &[(&str, &str)] =
-    &[("rails", "rails"), ("hanami", "hanami"), ("sinatra", "sinatra"), ("roda", "roda"), ("grape", "grape"), ("rack", "rack")];
+const FRAMEWORKS: &[(&str, &str)] = &[
+    ("rails", "rails"),
+    ("hanami", "hanami"),
+    ("sinatra", "sinatra"),
+    ("roda", "roda"),
+    ("grape", "grape"),
+    ("rack", "rack"),
+];
 /// A gem, what it is compiled with, what it is linked with.
 const LIBRARIES: &[(&str, &str, &str)] = &[
     ("pg", "libpq-dev", "libpq5"),
@@ -81,7 +87,8 @@ struct Found {
 fn found(look: &Look<'_>) -> Option<Found> {
     let tree = &look.here;
     let Some(bundle) = Bundle::read(tree) else {
-        let jekyll = tree.has("_config.yml") && ["_posts", "_layouts", "_includes", "_data"].iter().any(|name| tree.has_directory(name));
+        let jekyll = tree.has("_config.yml")
+            && ["_posts", "_layouts", "_includes", "_data"].iter().any(|name| tree.has_directory(name));
         let app = || App::Site { command: vec!["jekyll", "build"], output: destination(look, "_site") };
         return (jekyll && !tree.has("package.json")).then(|| Found { bundle: None, app: app() });
     };
@@ -125,7 +132,9 @@ impl Stack for Ruby {
         match (&found.app, &found.bundle) {
             (App::Server("rails"), _) => candidate(94, "Gemfile", "rails"),
             (App::Server(name), _) => candidate(91, "Gemfile", name),
-            (App::Site { command, .. }, Some(_)) => candidate(90, "Gemfile", command.first().copied().unwrap_or_default()),
+            (App::Site { command, .. }, Some(_)) => {
+                candidate(90, "Gemfile", command.first().copied().unwrap_or_default())
+            }
             (App::Site { .. }, None) => candidate(72, "_config.yml", "jekyll"),
             (App::Worker, _) => candidate(80, "Procfile", "starts a worker"),
         }
@@ -138,7 +147,9 @@ impl Stack for Ruby {
         let version = bundle::choose(look, &bundle)?;
         let front_end = match &found.app {
             App::Server(_) => front_end::find(look, &RelPath::root())?,
-            App::Site { command, .. } if command.first() == Some(&"bridgetown") => front_end::find(look, &RelPath::root())?,
+            App::Site { command, .. } if command.first() == Some(&"bridgetown") => {
+                front_end::find(look, &RelPath::root())?
+            }
             _ => None,
         };
         Draft { look, found, bundle, version, front_end }.plan()
@@ -226,14 +237,23 @@ impl Draft<'_> {
             stage.env.extend(front_end.stage.env.clone());
             stage.build.push(front_end.install.clone());
             // The gems for bundlers call them from the same task as all other assets.
-            let called = self.bundle.has_any(&["jsbundling-rails", "cssbundling-rails", "vite_rails", "vite_ruby", "shakapacker", "webpacker", "bridgetown"]);
+            let called = self.bundle.has_any(&[
+                "jsbundling-rails",
+                "cssbundling-rails",
+                "vite_rails",
+                "vite_ruby",
+                "shakapacker",
+                "webpacker",
+                "bridgetown",
+            ]);
             stage.build.extend(front_end.build.clone().filter(|_| !called));
         }
         stage
     }
 
     fn env(&self) -> std::collections::BTreeMap<crate::domain::EnvName, String> {
-        let mut variables = vec![("BUNDLE_PATH", GEMS), ("BUNDLE_WITHOUT", "development:test"), ("RACK_ENV", "production")];
+        let mut variables =
+            vec![("BUNDLE_PATH", GEMS), ("BUNDLE_WITHOUT", "development:test"), ("RACK_ENV", "production")];
         if self.bundle.is_locked() && !self.bundle.lacks_linux() {
             variables.push(("BUNDLE_DEPLOYMENT", "1"));
         }
@@ -285,7 +305,8 @@ impl Draft<'_> {
         notes.push(format!("start: {} ({})", start.argv.join(" "), start.place));
         build.build.extend(self.assets());
         let mut runtime = Runtime::on(self.image());
-        runtime.packages = LIBRARIES.iter().filter(|(gem, ..)| self.bundle.has(gem)).map(|(.., package)| *package).collect();
+        runtime.packages =
+            LIBRARIES.iter().filter(|(gem, ..)| self.bundle.has(gem)).map(|(.., package)| *package).collect();
         runtime.packages.sort_unstable();
         runtime.packages.dedup();
         runtime.env = self.env();
@@ -302,7 +323,11 @@ impl Draft<'_> {
         build.build.extend(clean.iter().cloned());
         runtime.artefacts = [GEMS, "/app"].map(|path| Artefact::built(path, path)).into();
         if let Some(port) = port {
-            runtime.env.extend(env([("PORT", port.to_string()), ("HOST", "0.0.0.0".into()), ("BINDING", "0.0.0.0".into())]));
+            runtime.env.extend(env([
+                ("PORT", port.to_string()),
+                ("HOST", "0.0.0.0".into()),
+                ("BINDING", "0.0.0.0".into()),
+            ]));
             runtime.port = Some(port);
             runtime.health = Some(Health::new(self.probe(port, notes), Probe::bash));
         }
@@ -325,8 +350,18 @@ impl Draft<'_> {
     /// Rails insists on a secret even where nothing is encrypted; this one is gone after the step.
     fn assets(&self) -> Option<Step> {
         let wanted = self.is_rails()
-            && (self.look.here.has_directory("app/assets") || self.look.here.has_directory("app/javascript") || self.front_end.is_some());
-        let words = ["env", "SECRET_KEY_BASE_DUMMY=1", "SECRET_KEY_BASE=only-for-this-step", "bundle", "exec", "rake", "assets:precompile"];
+            && (self.look.here.has_directory("app/assets")
+                || self.look.here.has_directory("app/javascript")
+                || self.front_end.is_some());
+        let words = [
+            "env",
+            "SECRET_KEY_BASE_DUMMY=1",
+            "SECRET_KEY_BASE=only-for-this-step",
+            "bundle",
+            "exec",
+            "rake",
+            "assets:precompile",
+        ];
         wanted.then(|| Step::new(&words))
     }
 
@@ -335,7 +370,8 @@ impl Draft<'_> {
         let tree = &self.look.here;
         let production = tree.text("config/environments/production.rb").unwrap_or_default();
         let database = tree.text("config/database.yml").unwrap_or_default();
-        self.is_rails() && (production.contains("active_storage.service = :local") || database.contains("storage/production"))
+        self.is_rails()
+            && (production.contains("active_storage.service = :local") || database.contains("storage/production"))
     }
 
     fn probe(&self, port: Port, notes: &mut Vec<String>) -> Probe {
@@ -351,7 +387,8 @@ impl Draft<'_> {
     }
 
     fn release(&self) -> Vec<Vec<String>> {
-        let hinted = self.look.hints.release.first().and_then(|_| start::hinted(self.look, &self.look.hints.release, None));
+        let hinted =
+            self.look.hints.release.first().and_then(|_| start::hinted(self.look, &self.look.hints.release, None));
         let line = || self.look.hints.release.first().map(|hint| command::argv(&hint.text, None));
         let migrates = self.is_rails() && self.look.here.has("config/database.yml");
         let own = || migrates.then(|| ["bundle", "exec", "rails", "db:prepare"].map(str::to_owned).into());
@@ -367,7 +404,10 @@ impl Draft<'_> {
             warnings.push("Gemfile.lock is not made for Linux; run bundle lock --add-platform x86_64-linux".into());
         }
         if self.is_rails() {
-            warnings.push("Rails needs the variable SECRET_KEY_BASE, or RAILS_MASTER_KEY when it has encrypted credentials".into());
+            warnings.push(
+                "Rails needs the variable SECRET_KEY_BASE, or RAILS_MASTER_KEY when it has encrypted credentials"
+                    .into(),
+            );
         }
         warnings
     }

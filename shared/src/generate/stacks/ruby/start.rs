@@ -10,8 +10,20 @@ use crate::{
 
 /// Programs of gems, which Bundler has to find.
 const OF_GEMS: &[&str] = &[
-    "puma", "rails", "rake", "rackup", "thin", "unicorn", "falcon", "iodine", "sidekiq", "resque", "good_job", "solid_queue",
-    "jekyll", "hanami",
+    "puma",
+    "rails",
+    "rake",
+    "rackup",
+    "thin",
+    "unicorn",
+    "falcon",
+    "iodine",
+    "sidekiq",
+    "resque",
+    "good_job",
+    "solid_queue",
+    "jekyll",
+    "hanami",
 ];
 const DEVELOPMENT: &[&str] = &["bin/dev", "foreman", "rerun", "shotgun", "guard", "overmind", "hivemind"];
 const SCRIPTS: &[&str] = &["app.rb", "main.rb", "server.rb", "web.rb"];
@@ -52,7 +64,9 @@ pub fn server(tree: &SourceTree, bundle: &Bundle, port: Port) -> Option<Start> {
     let words: Vec<&str> = match settings {
         Some(path) if bundle.has("puma") => vec!["puma", "-C", path],
         _ if bundle.has("puma") => return Some(of("gem puma", &["puma", "-b", &format!("tcp://{bind}")])),
-        _ if bundle.has("falcon") => return Some(of("gem falcon", &["falcon", "serve", "--bind", &format!("http://{bind}")])),
+        _ if bundle.has("falcon") => {
+            return Some(of("gem falcon", &["falcon", "serve", "--bind", &format!("http://{bind}")]));
+        }
         _ if bundle.has("unicorn") && tree.has("config/unicorn.rb") => vec!["unicorn", "-c", "config/unicorn.rb"],
         _ if bundle.has("unicorn") => vec!["unicorn", "-l", &bind],
         _ if bundle.has("iodine") => vec!["iodine", "-b", "0.0.0.0", "-p", &number],
@@ -92,14 +106,17 @@ mod tests {
         let tree = SourceTree::in_memory([("Gemfile", ""), ("bin/rails", "")]);
         let wishes = Wishes::default();
         let look = Look::new(&tree, &RelPath::root(), &wishes);
-        hinted(&look, &[Hint::new(text, "Procfile:1")], Some(PORT)).map_or_else(|| "-".into(), |start| start.argv.join(" "))
+        hinted(&look, &[Hint::new(text, "Procfile:1")], Some(PORT))
+            .map_or_else(|| "-".into(), |start| start.argv.join(" "))
     }
 
     fn by_gems(gems: &str, file: &str) -> String {
         let gemfile: String = gems.split_whitespace().map(|gem| format!("gem '{gem}'\n")).collect();
         let tree = SourceTree::in_memory([("Gemfile", gemfile.as_str()), (file, "require 'sinatra'")]);
         let bundle = Bundle::read(&tree).expect("Gemfile");
-        server(&tree, &bundle, PORT).or_else(|| script(&tree, PORT)).map_or_else(|| "-".into(), |start| start.argv.join(" "))
+        server(&tree, &bundle, PORT)
+            .or_else(|| script(&tree, PORT))
+            .map_or_else(|| "-".into(), |start| start.argv.join(" "))
     }
 
     #[test]
@@ -116,7 +133,10 @@ mod tests {
     fn servers() {
         assert_eq!(by_gems("puma rails", "config/puma.rb"), "bundle exec puma -C config/puma.rb");
         assert_eq!(by_gems("puma", "config.ru"), "bundle exec puma -b tcp://0.0.0.0:3000");
-        assert_eq!(by_gems("webrick rackup", "config.ru"), "bundle exec rackup --env production --host 0.0.0.0 --port 3000");
+        assert_eq!(
+            by_gems("webrick rackup", "config.ru"),
+            "bundle exec rackup --env production --host 0.0.0.0 --port 3000"
+        );
         assert_eq!(by_gems("sinatra", "app.rb"), "bundle exec ruby app.rb -o 0.0.0.0 -p 3000");
         assert_eq!(by_gems("rack", "config.ru"), "-");
     }

@@ -28,13 +28,17 @@ pub fn nuxt(app: &App<'_>) -> Option<Framework> {
         return None;
     }
     let config = app.config("nuxt.config");
-    let generated = app.build().contains("generate") || is_set(&config, "preset", "static") || is_set(&config, "target", "static");
+    let generated =
+        app.build().contains("generate") || is_set(&config, "preset", "static") || is_set(&config, "target", "static");
     if generated || is_set(&config, "ssr", "false") {
         let site = if is_set(&config, "ssr", "false") { Site::APP } else { Site::PAGES };
         let files = Framework::files("nuxt generate", ".output/public", site.with_immutable(&["/_nuxt/"]));
         return Some(files.built_by(&["generate", "nuxt", "generate"]));
     }
-    Some(Framework::server("nuxt", NITRO.0, NITRO.1).with_env(&[("NUXT_TELEMETRY_DISABLED", "1"), ("NITRO_PRESET", "node-server")]))
+    Some(
+        Framework::server("nuxt", NITRO.0, NITRO.1)
+            .with_env(&[("NUXT_TELEMETRY_DISABLED", "1"), ("NITRO_PRESET", "node-server")]),
+    )
 }
 
 pub fn solid_start(app: &App<'_>) -> Option<Framework> {
@@ -65,7 +69,11 @@ pub fn react_router(app: &App<'_>) -> Option<Framework> {
     if app.own_server && !app.script("start").contains("-serve") {
         return Some(Framework::new(name, Output::Own));
     }
-    let build = if app.config("vite.config").is_empty() && name == "remix" { "build/index.js" } else { "build/server/index.js" };
+    let build = if app.config("vite.config").is_empty() && name == "remix" {
+        "build/index.js"
+    } else {
+        "build/server/index.js"
+    };
     Some(Framework::server(name, &["node", serve, build], &[]))
 }
 
@@ -92,7 +100,8 @@ pub fn svelte_kit(app: &App<'_>) -> Option<Framework> {
         // The adapter decides by what it finds in the environment; this name makes it take the one for Node.
         return Some(Framework::server("sveltekit", &["node", "build"], &[]).with_env(&[("GCP_BUILDPACKS", "true")]));
     }
-    let other = app.package.names().into_iter().find(|name| name.contains("sveltekit-adapter") || name.contains("/adapter-"));
+    let other =
+        app.package.names().into_iter().find(|name| name.contains("sveltekit-adapter") || name.contains("/adapter-"));
     let reason = format!(
         "its adapter is {}, which builds for another platform only; use @sveltejs/adapter-node or @sveltejs/adapter-static",
         other.unwrap_or("missing")
@@ -135,7 +144,8 @@ pub fn nx(app: &App<'_>) -> Option<Framework> {
     }
     let project = json(app.tree, "project.json")?;
     let options = project.pointer("/targets/build/options")?;
-    let text = |key: &str| options.get(key).and_then(|value| value.as_str()).and_then(|text| text.parse::<RelPath>().ok());
+    let text =
+        |key: &str| options.get(key).and_then(|value| value.as_str()).and_then(|text| text.parse::<RelPath>().ok());
     let (output, main) = (text("outputPath")?, text("main")?);
     let stem = main.as_str().rsplit('/').next()?.rsplit_once('.')?.0;
     let name = plain_servers(app).map_or("nx", |framework| framework.name);

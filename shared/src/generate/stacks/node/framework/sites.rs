@@ -46,7 +46,9 @@ pub fn vuepress(app: &App<'_>) -> Option<Framework> {
 
 pub fn gatsby(app: &App<'_>) -> Option<Framework> {
     let env = [("GATSBY_TELEMETRY_DISABLED", "1")];
-    app.needs("gatsby").then(|| Framework::files("gatsby", "public", Site::PAGES).built_by(&["build", "gatsby", "build"]).with_env(&env))
+    app.needs("gatsby").then(|| {
+        Framework::files("gatsby", "public", Site::PAGES).built_by(&["build", "gatsby", "build"]).with_env(&env)
+    })
 }
 
 pub fn eleventy(app: &App<'_>) -> Option<Framework> {
@@ -65,7 +67,8 @@ pub fn hexo(app: &App<'_>) -> Option<Framework> {
 }
 
 pub fn gridsome(app: &App<'_>) -> Option<Framework> {
-    app.needs("gridsome").then(|| Framework::files("gridsome", "dist", Site::PAGES).built_by(&["build", "gridsome", "build"]))
+    app.needs("gridsome")
+        .then(|| Framework::files("gridsome", "dist", Site::PAGES).built_by(&["build", "gridsome", "build"]))
 }
 
 pub fn angular(app: &App<'_>) -> Option<Framework> {
@@ -87,7 +90,11 @@ pub fn angular(app: &App<'_>) -> Option<Framework> {
     let browser = path.and_then(|path| path.get("browser")?.as_str()).unwrap_or("browser");
     let directory = if newer && !browser.is_empty() { format!("{base}/{browser}") } else { base.to_string() };
     directory.parse::<RelPath>().ok()?;
-    Some(Framework::files("angular", directory, Site::APP).built_by(&["build", "ng", "build"]).with_env(&[("NG_CLI_ANALYTICS", "false")]))
+    Some(
+        Framework::files("angular", directory, Site::APP)
+            .built_by(&["build", "ng", "build"])
+            .with_env(&[("NG_CLI_ANALYTICS", "false")]),
+    )
 }
 
 pub fn create_react_app(app: &App<'_>) -> Option<Framework> {
@@ -101,7 +108,11 @@ pub fn vue_cli(app: &App<'_>) -> Option<Framework> {
         return None;
     }
     let directory = setting(&app.config("vue.config"), "outputDir").unwrap_or_else(|| "dist".into());
-    Some(Framework::files("vue-cli", directory, Site::APP.with_immutable(&["/js/", "/css/"])).built_by(&["build", "vue-cli-service", "build"]))
+    Some(Framework::files("vue-cli", directory, Site::APP.with_immutable(&["/js/", "/css/"])).built_by(&[
+        "build",
+        "vue-cli-service",
+        "build",
+    ]))
 }
 
 pub fn vite(app: &App<'_>) -> Option<Framework> {
@@ -119,12 +130,20 @@ pub fn vite(app: &App<'_>) -> Option<Framework> {
         () if app.needs("react") => "vite-react",
         () => "vite",
     };
-    Some(Framework::files(name, directory, Site::APP.with_immutable(&["/assets/"])).built_by(&["build", "vite", "build"]))
+    Some(
+        Framework::files(name, directory, Site::APP.with_immutable(&["/assets/"]))
+            .built_by(&["build", "vite", "build"]),
+    )
 }
 
 pub fn parcel(app: &App<'_>) -> Option<Framework> {
     let uses = app.package.needs_any(&["parcel", "parcel-bundler"]);
-    let told = app.build().split("--dist-dir").nth(1).and_then(|rest| rest.trim_start_matches(['=', ' ']).split_whitespace().next());
-    let directory = told.and_then(|text| text.parse::<RelPath>().ok()).map_or_else(|| "dist".to_owned(), |path| path.to_string());
+    let told = app
+        .build()
+        .split("--dist-dir")
+        .nth(1)
+        .and_then(|rest| rest.trim_start_matches(['=', ' ']).split_whitespace().next());
+    let directory =
+        told.and_then(|text| text.parse::<RelPath>().ok()).map_or_else(|| "dist".to_owned(), |path| path.to_string());
     uses.then(|| Framework::files("parcel", directory, Site::APP))
 }

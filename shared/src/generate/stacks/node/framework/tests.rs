@@ -34,7 +34,10 @@ fn frameworks() {
         ("@react-router/dev vite", config("react-router.config.ts", "export default { ssr: false }")),
         ("@remix-run/dev", vec![]),
         ("@sveltejs/kit @sveltejs/adapter-node", vec![]),
-        ("@sveltejs/kit @sveltejs/adapter-static", config("svelte.config.js", "import a from '@sveltejs/adapter-static'; a({ pages: 'docs' })")),
+        (
+            "@sveltejs/kit @sveltejs/adapter-static",
+            config("svelte.config.js", "import a from '@sveltejs/adapter-static'; a({ pages: 'docs' })"),
+        ),
         ("@sveltejs/kit @sveltejs/adapter-vercel", vec![]),
         ("@sveltejs/kit @sveltejs/adapter-auto", vec![]),
         ("astro", vec![]),
@@ -55,7 +58,8 @@ fn frameworks() {
         ("fastify", vec![]),
         ("lodash", vec![]),
     ];
-    let shown: Vec<_> = cases.iter().map(|(packages, files)| format!("{packages} => {}", found(&with(packages), files))).collect();
+    let shown: Vec<_> =
+        cases.iter().map(|(packages, files)| format!("{packages} => {}", found(&with(packages), files))).collect();
     insta::assert_snapshot!(shown.join("\n"));
 }
 
@@ -70,12 +74,19 @@ fn directories_that_a_script_names() {
 #[test]
 fn angular_workspaces() {
     let angular = |build: &str| {
-        let text = format!(r#"{{"projects":{{"shop":{{"projectType":"application","architect":{{"build":{build}}}}}}}}}"#);
+        let text =
+            format!(r#"{{"projects":{{"shop":{{"projectType":"application","architect":{{"build":{build}}}}}}}}}"#);
         found(&with("@angular/core"), &[("angular.json", &text)])
     };
     assert_eq!(angular(r#"{"builder":"@angular/build:application","options":{}}"#), "angular: dist/shop/browser spa");
-    assert_eq!(angular(r#"{"builder":"@angular-devkit/build-angular:browser","options":{"outputPath":"dist"}}"#), "angular: dist spa");
-    assert_eq!(angular(r#"{"builder":"x:application","options":{"outputPath":{"base":"out","browser":""}}}"#), "angular: out spa");
+    assert_eq!(
+        angular(r#"{"builder":"@angular-devkit/build-angular:browser","options":{"outputPath":"dist"}}"#),
+        "angular: dist spa"
+    );
+    assert_eq!(
+        angular(r#"{"builder":"x:application","options":{"outputPath":{"base":"out","browser":""}}}"#),
+        "angular: out spa"
+    );
 }
 
 #[test]

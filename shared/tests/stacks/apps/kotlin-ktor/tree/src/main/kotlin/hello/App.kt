@@ -1,0 +1,5 @@
+package hello
+
+fun main() {
+    println("/health")
+}

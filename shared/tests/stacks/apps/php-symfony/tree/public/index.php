@@ -1,0 +1,2 @@
+<?php
+// The start of a request.
