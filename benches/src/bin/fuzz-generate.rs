@@ -6,6 +6,8 @@
 //! random bytes, so that what reads them gets beyond its first check. Each execution is a whole `report`: every stack's
 //! opinion, the plan and the rendered files. Invariant: the same seed makes the same trees. Absent: guidance by coverage.
 
+#![allow(clippy::print_stdout)]
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,

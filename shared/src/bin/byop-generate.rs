@@ -3,6 +3,8 @@
 //! Looks only; nothing of the tree is run and nothing is fetched. Exit codes: 0 found, 1 the tree or the output cannot be
 //! used, 2 ambiguous or in conflict (the candidates are listed), 3 nothing found (what was looked for is listed).
 
+#![allow(clippy::print_stdout)]
+
 use std::{
     fs,
     io::Write,

@@ -14,8 +14,6 @@ use super::{
 };
 use crate::domain::{HealthPath, Port};
 
-/// Where the files lie in the image.
-pub const ROOT: &str = "/usr/share/nginx/html";
 const PORT: Port = Port::saturating(8080);
 /// Where the server itself answers health checks; no file can take its place.
 const HEALTH: &str = "/healthz";

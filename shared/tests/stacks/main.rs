@@ -13,6 +13,8 @@
 //!
 //! A snapshot is made for each tree; the names of the tests are `snapshot::NAME`, `lint::NAME` and `image::NAME`.
 
+#![allow(clippy::print_stdout)]
+
 mod added;
 mod image;
 mod lint;

@@ -110,7 +110,7 @@ fn reached(lock: &Table, name: Option<&str>) -> Option<BTreeSet<String>> {
     for package in packages(lock) {
         let Some(name) = package.get("name").and_then(Value::as_str).map(normalised) else { continue };
         let at_root = |kind: &&str| package.get("source").and_then(|source| source.get(*kind)?.as_str()) == Some(".");
-        if root.is_none() && ["virtual", "editable"].iter().any(|kind| at_root(kind)) {
+        if root.is_none() && ["virtual", "editable"].iter().any(at_root) {
             root = Some(name.clone());
         }
         let extras = package.get("optional-dependencies").and_then(Value::as_table);
