@@ -1,30 +1,23 @@
 //! The plan of a Python app, put together from what was found out about it.
 
-use super::super::{Stack, front_end};
+use super::super::front_end;
 use super::app::{App, What};
 use super::deps::Deps;
 use super::django::Django;
-use super::hinted::Hinted;
 use super::manager::Manager;
-use super::{
-    Found, MANIFESTS, PATHS, Python, STREAMLIT_HEALTH, app, confidence, declared, deps, django, hinted, lock, manager,
-    pattern, requirements, script, serve, system, versions,
-};
+use super::{Found, PATHS, STREAMLIT_HEALTH, hinted, manager, script, serve, system};
 use crate::{
     domain::{Port, RelPath},
     generate::{
-        detect::Candidate,
         error::GenerateError,
         images::BaseImage,
         look::Look,
         plan::{Artefact, BuildPlan, Health, Kind, Runtime, Stage, env},
         probe::Probe,
         scan,
-        source::SourceTree,
         versions::Choice,
     },
 };
-use regex::Regex;
 
 /// All that a plan is made of.
 pub(super) struct Draft<'a> {

@@ -19,28 +19,23 @@ mod system;
 mod versions;
 
 use app::{App, What};
-use deps::Deps;
 use django::Django;
 use hinted::Hinted;
-use manager::Manager;
 
 use regex::Regex;
 
 use draft::Draft;
 
-use super::{Stack, front_end};
+use super::Stack;
 use crate::{
-    domain::{Port, RelPath},
+    domain::RelPath,
     generate::{
         detect::Candidate,
         error::GenerateError,
-        images::BaseImage,
         look::Look,
-        plan::{Artefact, BuildPlan, Health, Kind, Runtime, Stage, env},
-        probe::Probe,
+        plan::{BuildPlan, Kind},
         scan,
         source::SourceTree,
-        versions::Choice,
     },
 };
 

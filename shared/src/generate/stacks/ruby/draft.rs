@@ -1,21 +1,16 @@
 //! The plan of a Ruby app, put together from what was found out about it.
 
-use super::super::{
-    Stack,
-    front_end::{self, FrontEnd},
-    services::{self, Service},
-};
+use super::super::{front_end::FrontEnd, services};
 use super::bundle::{Bundle, Version};
 use super::start::Start;
-use super::{App, FRAMEWORKS, Found, GEMS, LIBRARIES, PAGES, Ruby, SERVICES, SITES, bundle, destination, found, start};
+use super::{App, Found, GEMS, LIBRARIES, PAGES, SERVICES, start};
 use crate::{
-    domain::{Port, RelPath},
+    domain::Port,
     generate::{
         command,
-        detect::Candidate,
         error::GenerateError,
         images::BaseImage,
-        look::{Look, yaml},
+        look::Look,
         plan::{Artefact, BuildPlan, Health, Kind, Manifest, Runtime, Stage, Step, USER, env},
         probe::Probe,
         scan,

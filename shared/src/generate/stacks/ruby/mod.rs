@@ -7,28 +7,22 @@ mod bundle;
 mod draft;
 mod start;
 
-use bundle::{Bundle, Version};
-use start::Start;
+use bundle::Bundle;
 
 use draft::Draft;
 
 use super::{
     Stack,
-    front_end::{self, FrontEnd},
-    services::{self, Service},
+    front_end::{self},
+    services::Service,
 };
 use crate::{
     domain::{Port, RelPath},
     generate::{
-        command,
         detect::Candidate,
         error::GenerateError,
-        images::BaseImage,
         look::{Look, yaml},
-        plan::{Artefact, BuildPlan, Health, Kind, Manifest, Runtime, Stage, Step, USER, env},
-        probe::Probe,
-        scan,
-        site::{self, Site},
+        plan::BuildPlan,
     },
 };
 
