@@ -181,8 +181,8 @@ mod tests {
         assert_eq!(found.shown(), "gd, intl, pdo_pgsql, redis");
         assert_eq!(found.unknown, BTreeSet::from(["rdkafka".to_owned()]));
         let step = found.step().expect("something is installed");
-        assert_eq!(step.argv[3], "libfreetype-dev libicu-dev libjpeg62-turbo-dev libpng-dev libpq-dev libwebp-dev");
-        assert_eq!(step.argv[4..], ["gd intl pdo_pgsql", "redis"]);
+        assert_eq!(step.argv[5], "libfreetype-dev libicu-dev libjpeg62-turbo-dev libpng-dev libpq-dev libwebp-dev");
+        assert_eq!(step.argv[6..], ["gd intl pdo_pgsql", "redis"]);
     }
 
     #[test]
