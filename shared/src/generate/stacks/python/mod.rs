@@ -33,7 +33,7 @@ use crate::{
         error::GenerateError,
         images::BaseImage,
         look::Look,
-        plan::{Artefact, BuildPlan, Health, Kind, Runtime, Stage, env},
+        plan::{Artefact, BuildPlan, Health, Kind, Runtime, Stage, Step, env},
         probe::Probe,
         scan,
         source::SourceTree,
@@ -295,8 +295,17 @@ impl Draft<'_> {
         }
         notes.extend(stage.install.iter().map(|step| format!("install: {}", step.shown())));
         stage.build.extend(self.found.django.as_ref().and_then(|django| django.collect_static()));
+        stage.build.extend(self.session_key());
         notes.extend(stage.build.iter().map(|step| format!("build: {}", step.shown())));
         stage
+    }
+
+    /// FastHTML writes the key of its sessions beside the app, unless the app gives it one.
+    fn session_key(&self) -> Option<Step> {
+        let app = self.found.app.as_ref().filter(|app| app.framework == Some("fasthtml"))?;
+        let keyed = self.found.sources.iter().any(|(_, text)| text.contains("secret_key"));
+        let key = [app.root.as_str(), ".sesskey"].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
+        (!keyed).then(|| Step::new(&["ln", "-sf", "/tmp/.sesskey", &key.join("/")]))
     }
 
     /// Scripts and styles that Node builds beside the app; what it makes comes back with the sources.
@@ -402,12 +411,17 @@ impl Draft<'_> {
         if !self.manager.is_reproducible(&self.deps) {
             about.warnings.push("not every version is locked, so two builds may differ; commit a lock file".into());
         }
+        if self.session_key().is_some() {
+            about.warnings.push("sessions end with each restart; give FastHTML a secret_key".into());
+        }
         about.warnings.extend(self.found.django.iter().flat_map(Django::warnings));
     }
 
     /// Steps before a release, each to be run in the image's own directory.
     fn release(&self) -> Vec<Vec<String>> {
-        let tree = &self.look.here;
+        // Where the process runs, by which such tools find their files.
+        let at = self.found.app.as_ref().map(|app| app.root.clone()).unwrap_or_default();
+        let tree = &self.look.here.below(&at);
         if let Some(told) = hinted::release(self.look) {
             return vec![told];
         }
