@@ -1,7 +1,7 @@
 //! Django: where `manage.py` is, which settings count, and what serves the app.
 //!
-//! Invariant: settings are searched, not run; a name that is taken from them is made of identifiers. Absent: the database
-//! of the settings, which variables decide when it runs.
+//! Invariant: settings are searched, not run; a name that is taken from them is made of identifiers. Absent: the
+//! database of the settings, which variables decide when it runs.
 
 use std::collections::BTreeSet;
 
@@ -91,8 +91,11 @@ impl Django {
         self.collects.then(|| Step::new(&words.collect::<Vec<_>>()))
     }
 
-    pub fn migrate() -> Vec<String> {
-        ["python3", "manage.py", "migrate", "--noinput"].map(str::to_owned).into()
+    /// From the directory of `manage.py`, or from the app's own.
+    pub fn migrate(&self, inside: bool) -> Vec<String> {
+        let manage =
+            if inside || self.at.is_root() { "manage.py".to_owned() } else { format!("{}/manage.py", self.at) };
+        ["python3", &manage, "migrate", "--noinput"].map(str::to_owned).into()
     }
 
     /// Whether a request that names no domain of the app is answered.
@@ -130,7 +133,8 @@ fn setting(settings: &[(&str, &str)], name: &str) -> Option<String> {
 
 /// The names of secrets that the settings read, with the usual one.
 fn secrets(settings: &[(&str, &str)]) -> BTreeSet<EnvName> {
-    let read = pattern(r#"(?:environ\[|environ\.get\(|getenv\(|env\(|env\.str\(|config\()\s*["'](\w*(?:SECRET|KEY)\w*)["']"#);
+    let calls = r"environ\[|environ\.get\(|getenv\(|env\(|env\.str\(|config\(";
+    let read = pattern(&format!(r#"(?:{calls})\s*["'](\w*(?:SECRET|KEY)\w*)["']"#));
     let found = settings.iter().flat_map(|(_, text)| read.iter().flat_map(|read| read.captures_iter(text)));
     let names = found.map(|found| found[1].to_owned()).chain(["SECRET_KEY".to_owned()]);
     names.filter_map(|name| name.parse().ok()).take(MAX_SECRETS).collect()
@@ -192,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_usual_project() {
-        let settings = "WSGI_APPLICATION = 'shop.wsgi.application'\nALLOWED_HOSTS = ['*']\nSTATIC_ROOT = 'x'\nK = env('API_KEY')\nMIDDLEWARE = ['whitenoise.x']";
+        let settings = "WSGI_APPLICATION = 'shop.wsgi.application'\nALLOWED_HOSTS = ['*']\nSTATIC_ROOT = 'x'\n\
+                        K = env('API_KEY')\nMIDDLEWARE = ['whitenoise.x']";
         let django = found(&[("manage.py", MANAGE), ("shop/settings.py", settings)]).expect("django");
         assert!(name(&django).contains("Wsgi, name: \"shop.wsgi:application\""));
         assert!(django.warnings().is_empty() && django.settings.is_none());

@@ -1,7 +1,7 @@
 //! Lock files: which packages are installed, in which versions, and which Pythons they have wheels for.
 //!
-//! Invariant: only what the running app gets counts, as far as the lock file tells it from tools of development. Absent:
-//! markers, hashes; the package managers check those.
+//! Invariant: only what the running app gets counts, as far as the lock file tells it from tools of development.
+//! Absent: markers, hashes; the package managers check those.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -110,7 +110,7 @@ fn reached(lock: &Table, name: Option<&str>) -> Option<BTreeSet<String>> {
     for package in packages(lock) {
         let Some(name) = package.get("name").and_then(Value::as_str).map(normalised) else { continue };
         let at_root = |kind: &&str| package.get("source").and_then(|source| source.get(*kind)?.as_str()) == Some(".");
-        if root.is_none() && ["virtual", "editable"].iter().any(|kind| at_root(kind)) {
+        if root.is_none() && ["virtual", "editable"].iter().any(at_root) {
             root = Some(name.clone());
         }
         let extras = package.get("optional-dependencies").and_then(Value::as_table);

@@ -5,6 +5,7 @@
 //! written. Invariant: never a development server; migrations are told as steps of a release and are no part of a start.
 //! Absent: conda, which is no package manager of Python alone.
 
+mod about;
 mod app;
 mod deps;
 mod django;
@@ -74,7 +75,7 @@ impl Found {
         }
         let sources = scan::sources(tree, &[".py"]);
         let django = Django::find(tree, &sources);
-        let app = declared(tree).or_else(|| match &django {
+        let app = app::declared(tree).or_else(|| match &django {
             Some(django) => django.app(false),
             None => app::find(tree, &sources),
         });
@@ -89,19 +90,6 @@ impl Found {
             (None, None) => self.worker.as_ref().map(|_| Kind::Worker),
         }
     }
-}
-
-/// The app that FastAPI's own command line would start.
-fn declared(tree: &SourceTree) -> Option<App> {
-    let pyproject = crate::generate::look::toml(tree, "pyproject.toml")?;
-    let entry = pyproject.get("tool")?.get("fastapi")?.get("entrypoint")?.as_str()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
-    let (module, name) = entry.split_once(':')?;
-    let ok = [module, name]
-        .iter()
-        .all(|part| part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && part.chars().all(plain));
-    let what = What::Object { interface: app::Interface::Asgi, name: entry.to_owned(), factory: false };
-    ok.then(|| App { what, framework: Some("fastapi"), place: "pyproject.toml".into(), root: RelPath::root() })
 }
 
 impl Stack for Python {
@@ -131,7 +119,7 @@ impl Stack for Python {
         let no_start = || {
             GenerateError::no_start(
                 "python",
-                "there is no app object of a known framework, no script that serves, and no Procfile; add a Procfile with a line for web",
+                "there is no app object of a known framework and no script that serves; add a Procfile with a line for web",
             )
         };
         let found = Found::read(look).ok_or_else(no_start)?;
@@ -225,12 +213,15 @@ impl Draft<'_> {
     /// What only its own machine can reach is no server here. A variable for the address would be seen in the script.
     fn refuse_local_only(&self) -> Result<(), GenerateError> {
         let Some(App { what: What::Script { path, .. }, .. }) = &self.found.app else { return Ok(()) };
+        if self.found.web.as_ref().is_some_and(|web| !web.line.contains(path.as_str())) {
+            return Ok(());
+        }
         let text = self.found.sources.iter().find(|(known, _)| known == path).map(|(_, text)| text.as_str());
         match text.is_some_and(script::is_local_only) {
             true => Err(GenerateError::Unsupported {
                 stack: "python",
                 reason: format!(
-                    "{path} listens on localhost only, which nothing outside of its container reaches; let it listen on 0.0.0.0, or on the variable HOST"
+                    "{path} listens on localhost only, where nothing reaches it; let it listen on the variable HOST"
                 ),
             }),
             false => Ok(()),
@@ -242,7 +233,7 @@ impl Draft<'_> {
             Some(What::Script { port: Some(port), .. }) => *port,
             Some(What::Script { .. }) if self.framework() == Some("aiohttp") => 8080,
             // A platform's file starts the script: its own port counts as well.
-            None => self.started_script().and_then(|text| script::port(text)).unwrap_or(8000),
+            None => self.started_script().and_then(script::port).unwrap_or(8000),
             _ => 8000,
         }
     }
@@ -392,54 +383,6 @@ impl Draft<'_> {
             probe.bad_from = 500;
         }
         probe
-    }
-
-    fn tell(&self, plan: &mut BuildPlan, build: &Stage) {
-        let about = &mut plan.about;
-        about.kind = self.kind;
-        about.framework = self.framework().map(str::to_owned);
-        about.package_manager = Some(self.manager.shown().to_owned());
-        about.runtime = Some(format!("python {}", self.version.series.name));
-        let commands: Vec<String> = build.build.iter().map(|step| step.shown()).collect();
-        about.build_command = (!commands.is_empty()).then(|| commands.join(" && "));
-        about.release = self.release();
-        about.needs =
-            self.deps.needs().into_iter().map(str::to_owned).chain(self.look.hints.needs.iter().cloned()).collect();
-        about.needs.sort();
-        about.needs.dedup();
-        about.warnings.clone_from(&self.version.warnings);
-        if !self.manager.is_reproducible(&self.deps) {
-            about.warnings.push("not every version is locked, so two builds may differ; commit a lock file".into());
-        }
-        if self.session_key().is_some() {
-            about.warnings.push("sessions end with each restart; give FastHTML a secret_key".into());
-        }
-        about.warnings.extend(self.found.django.iter().flat_map(Django::warnings));
-    }
-
-    /// Steps before a release, each to be run in the image's own directory.
-    fn release(&self) -> Vec<Vec<String>> {
-        // Where the process runs, by which such tools find their files.
-        let at = self.found.app.as_ref().map(|app| app.root.clone()).unwrap_or_default();
-        let tree = &self.look.here.below(&at);
-        if let Some(told) = hinted::release(self.look) {
-            return vec![told];
-        }
-        let once = self.found.web.as_ref().map(|web| web.once.clone()).unwrap_or_default();
-        let words = |words: &[&str]| vec![words.iter().map(|word| (*word).to_owned()).collect()];
-        match &self.found.app {
-            _ if !once.is_empty() => once,
-            _ if self.found.django.is_some() => vec![Django::migrate()],
-            Some(App { what: What::Object { name, factory, .. }, .. })
-                if self.deps.has("flask-migrate") && tree.has("migrations/env.py") =>
-            {
-                let (module, object) = name.split_once(':').unwrap_or((name, "app"));
-                let app = format!("{module}:{object}{}", if *factory { "()" } else { "" });
-                words(&["flask", "--app", &app, "db", "upgrade"])
-            }
-            _ if self.deps.has("alembic") && tree.has("alembic.ini") => words(&["alembic", "upgrade", "head"]),
-            _ => Vec::new(),
-        }
     }
 }
 

@@ -47,7 +47,16 @@ const FIRST: &[(&str, &[(u32, Version)])] = &[
 
 /// Packages that do without their compiled part where there is no compiler.
 const PURE_ELSE: &[&str] = &[
-    "charset-normalizer", "coverage", "markupsafe", "msgpack", "pymongo", "simplejson", "sqlalchemy", "websockets", "wrapt", "zope-interface",
+    "charset-normalizer",
+    "coverage",
+    "markupsafe",
+    "msgpack",
+    "pymongo",
+    "simplejson",
+    "sqlalchemy",
+    "websockets",
+    "wrapt",
+    "zope-interface",
 ];
 
 /// The series, and whether something has to be compiled for it.
