@@ -37,7 +37,6 @@ use crate::{
         plan::{Artefact, BuildPlan, Health, Kind, Runtime, Stage, Step, env},
         probe::Probe,
         scan,
-        source::SourceTree,
         versions::Choice,
     },
 };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::generate::recipe::Wishes;
+use crate::generate::{recipe::Wishes, source::SourceTree};
 
 fn planned(files: &[(&str, &str)], at: &str) -> Result<BuildPlan, GenerateError> {
     let tree = SourceTree::in_memory(files.iter().copied());
