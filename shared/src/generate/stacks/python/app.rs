@@ -9,7 +9,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{pattern, script};
-use crate::{domain::RelPath, generate::source::SourceTree};
+use crate::{
+    domain::RelPath,
+    generate::{look::toml, source::SourceTree},
+};
 
 /// How a server calls an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +145,19 @@ pub fn find(tree: &SourceTree, sources: &[(String, String)]) -> Option<App> {
     best.map(|(_, app)| app).or_else(|| script::find(tree, &inside)).or_else(|| celery(patterns, tree, &inside))
 }
 
+/// The app that FastAPI's own command line would start.
+pub fn declared(tree: &SourceTree) -> Option<App> {
+    let pyproject = toml(tree, "pyproject.toml")?;
+    let entry = pyproject.get("tool")?.get("fastapi")?.get("entrypoint")?.as_str()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+    let (module, name) = entry.split_once(':')?;
+    let ok = [module, name]
+        .iter()
+        .all(|part| part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && part.chars().all(plain));
+    let what = What::Object { interface: Interface::Asgi, name: entry.to_owned(), factory: false };
+    ok.then(|| App { what, framework: Some("fastapi"), place: "pyproject.toml".into(), root: RelPath::root() })
+}
+
 /// The app object of a file: a constructed one, one that a factory made, else a factory.
 fn object(
     patterns: &Patterns,
@@ -208,7 +224,8 @@ fn dotted(path: &str) -> Option<String> {
     path.split('/').all(identifier).then(|| path.replace('/', "."))
 }
 
-/// Above the packages that the file is in; a file that imports its neighbours by their bare names starts where they are.
+/// Above the packages that the file is in; a file that imports its neighbours by their bare names starts where they
+/// are.
 fn import_root<'a>(tree: &SourceTree, directory: &'a str, text: &str) -> &'a str {
     if directory.is_empty() {
         return "";

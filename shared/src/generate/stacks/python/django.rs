@@ -1,14 +1,16 @@
 //! Django: where `manage.py` is, which settings count, and what serves the app.
 //!
-//! Invariant: settings are searched, not run; a name that is taken from them is made of identifiers. Absent: the database
-//! of the settings, which variables decide when it runs.
+//! Invariant: settings are searched, not run; a name that is taken from them is made of identifiers. Absent: the
+//! database of the settings, which variables decide when it runs.
+
+use std::collections::BTreeSet;
 
 use super::{
     app::{App, Interface, What},
     pattern,
 };
 use crate::{
-    domain::RelPath,
+    domain::{EnvName, RelPath},
     generate::{plan::Step, source::SourceTree},
 };
 
@@ -27,10 +29,14 @@ pub struct Django {
     any_host: bool,
     sqlite: bool,
     geo: bool,
+    /// Variables without which the settings may refuse to load.
+    secrets: BTreeSet<EnvName>,
 }
 
 /// The directories that a project usually lies in.
 const PLACES: &[&str] = &["", "src/", "backend/", "app/", "server/", "django/", "web/", "project/"];
+
+const MAX_SECRETS: usize = 20;
 
 impl Django {
     pub fn find(tree: &SourceTree, sources: &[(String, String)]) -> Option<Self> {
@@ -58,6 +64,7 @@ impl Django {
             sqlite: any(&["backends.sqlite3"])
                 && !any(&["DATABASE_URL", "dj_database_url", "backends.postgresql", "backends.mysql", "env.db("]),
             geo: any(&["django.contrib.gis"]),
+            secrets: secrets(&settings),
             at,
         })
     }
@@ -77,19 +84,18 @@ impl Django {
     pub fn collect_static(&self) -> Option<Step> {
         let manage = if self.at.is_root() { "manage.py".to_owned() } else { format!("{}/manage.py", self.at) };
         let settings = self.settings.as_ref().map(|settings| format!("DJANGO_SETTINGS_MODULE={settings}"));
-        let words = [
-            "env",
-            "SECRET_KEY=only-for-this-step",
-            "DJANGO_SECRET_KEY=only-for-this-step",
-            "DATABASE_URL=sqlite:////tmp/none.sqlite3",
-        ];
-        let words =
-            words.into_iter().chain(settings.as_deref()).chain(["python3", &manage, "collectstatic", "--noinput"]);
+        let secrets = self.secrets.iter().map(|name| format!("{name}=only-for-this-step"));
+        let database = "DATABASE_URL=sqlite:////tmp/none.sqlite3".to_owned();
+        let command = ["python3", &manage, "collectstatic", "--noinput"].map(str::to_owned);
+        let words = std::iter::once("env".to_owned()).chain(secrets).chain([database]).chain(settings).chain(command);
         self.collects.then(|| Step::new(&words.collect::<Vec<_>>()))
     }
 
-    pub fn migrate() -> Vec<String> {
-        ["python3", "manage.py", "migrate", "--noinput"].map(str::to_owned).into()
+    /// From the directory of `manage.py`, or from the app's own.
+    pub fn migrate(&self, inside: bool) -> Vec<String> {
+        let manage =
+            if inside || self.at.is_root() { "manage.py".to_owned() } else { format!("{}/manage.py", self.at) };
+        ["python3", &manage, "migrate", "--noinput"].map(str::to_owned).into()
     }
 
     /// Whether a request that names no domain of the app is answered.
@@ -123,6 +129,15 @@ impl Django {
 fn setting(settings: &[(&str, &str)], name: &str) -> Option<String> {
     let wanted = pattern(&format!(r#"(?m)^{name}\s*=\s*["']([A-Za-z_][\w.]*)\.([A-Za-z_]\w*)["']"#))?;
     settings.iter().find_map(|(_, text)| wanted.captures(text)).map(|found| format!("{}:{}", &found[1], &found[2]))
+}
+
+/// The names of secrets that the settings read, with the usual one.
+fn secrets(settings: &[(&str, &str)]) -> BTreeSet<EnvName> {
+    let calls = r"environ\[|environ\.get\(|getenv\(|env\(|env\.str\(|config\(";
+    let read = pattern(&format!(r#"(?:{calls})\s*["'](\w*(?:SECRET|KEY)\w*)["']"#));
+    let found = settings.iter().flat_map(|(_, text)| read.iter().flat_map(|read| read.captures_iter(text)));
+    let names = found.map(|found| found[1].to_owned()).chain(["SECRET_KEY".to_owned()]);
+    names.filter_map(|name| name.parse().ok()).take(MAX_SECRETS).collect()
 }
 
 /// The module that makes the app's object.
@@ -181,11 +196,13 @@ mod tests {
 
     #[test]
     fn a_usual_project() {
-        let settings = "WSGI_APPLICATION = 'shop.wsgi.application'\nALLOWED_HOSTS = ['*']\nSTATIC_ROOT = 'x'\nMIDDLEWARE = ['whitenoise.x']";
+        let settings = "WSGI_APPLICATION = 'shop.wsgi.application'\nALLOWED_HOSTS = ['*']\nSTATIC_ROOT = 'x'\n\
+                        K = env('API_KEY')\nMIDDLEWARE = ['whitenoise.x']";
         let django = found(&[("manage.py", MANAGE), ("shop/settings.py", settings)]).expect("django");
         assert!(name(&django).contains("Wsgi, name: \"shop.wsgi:application\""));
         assert!(django.warnings().is_empty() && django.settings.is_none());
         let step = django.collect_static().expect("step").shown();
+        assert!(step.starts_with("env API_KEY=only-for-this-step SECRET_KEY="), "{step}");
         assert!(step.ends_with("sqlite3 python3 manage.py collectstatic --noinput"), "{step}");
     }
 

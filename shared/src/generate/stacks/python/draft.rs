@@ -5,14 +5,14 @@ use super::app::{App, What};
 use super::deps::Deps;
 use super::django::Django;
 use super::manager::Manager;
-use super::{Found, PATHS, STREAMLIT_HEALTH, hinted, manager, script, serve, system};
+use super::{Found, PATHS, STREAMLIT_HEALTH, manager, script, serve, system};
 use crate::{
     domain::{Port, RelPath},
     generate::{
         error::GenerateError,
         images::BaseImage,
         look::Look,
-        plan::{Artefact, BuildPlan, Health, Kind, Runtime, Stage, env},
+        plan::{Artefact, BuildPlan, Health, Kind, Runtime, Stage, Step, env},
         probe::Probe,
         scan,
         versions::Choice,
@@ -70,12 +70,15 @@ impl Draft<'_> {
     /// What only its own machine can reach is no server here. A variable for the address would be seen in the script.
     fn refuse_local_only(&self) -> Result<(), GenerateError> {
         let Some(App { what: What::Script { path, .. }, .. }) = &self.found.app else { return Ok(()) };
+        if self.found.web.as_ref().is_some_and(|web| !web.line.contains(path.as_str())) {
+            return Ok(());
+        }
         let text = self.found.sources.iter().find(|(known, _)| known == path).map(|(_, text)| text.as_str());
         match text.is_some_and(script::is_local_only) {
             true => Err(GenerateError::Unsupported {
                 stack: "python",
                 reason: format!(
-                    "{path} listens on localhost only, which nothing outside of its container reaches; let it listen on 0.0.0.0, or on the variable HOST"
+                    "{path} listens on localhost only, where nothing reaches it; let it listen on the variable HOST"
                 ),
             }),
             false => Ok(()),
@@ -102,7 +105,7 @@ impl Draft<'_> {
         self.found.sources.iter().find(|(known, _)| known == path).map(|(_, text)| text.as_str())
     }
 
-    fn framework(&self) -> Option<&'static str> {
+    pub(super) fn framework(&self) -> Option<&'static str> {
         let app = self.found.app.as_ref().and_then(|app| app.framework);
         app.or_else(|| self.found.web.as_ref()?.framework(&self.deps))
     }
@@ -140,8 +143,17 @@ impl Draft<'_> {
         }
         notes.extend(stage.install.iter().map(|step| format!("install: {}", step.shown())));
         stage.build.extend(self.found.django.as_ref().and_then(|django| django.collect_static()));
+        stage.build.extend(self.session_key());
         notes.extend(stage.build.iter().map(|step| format!("build: {}", step.shown())));
         stage
+    }
+
+    /// FastHTML writes the key of its sessions beside the app, unless the app gives it one.
+    pub(super) fn session_key(&self) -> Option<Step> {
+        let app = self.found.app.as_ref().filter(|app| app.framework == Some("fasthtml"))?;
+        let keyed = self.found.sources.iter().any(|(_, text)| text.contains("secret_key"));
+        let key = [app.root.as_str(), ".sesskey"].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
+        (!keyed).then(|| Step::new(&["ln", "-sf", "/tmp/.sesskey", &key.join("/")]))
     }
 
     /// Scripts and styles that Node builds beside the app; what it makes comes back with the sources.
@@ -228,48 +240,5 @@ impl Draft<'_> {
             probe.bad_from = 500;
         }
         probe
-    }
-
-    fn tell(&self, plan: &mut BuildPlan, build: &Stage) {
-        let about = &mut plan.about;
-        about.kind = self.kind;
-        about.framework = self.framework().map(str::to_owned);
-        about.package_manager = Some(self.manager.shown().to_owned());
-        about.runtime = Some(format!("python {}", self.version.series.name));
-        let commands: Vec<String> = build.build.iter().map(|step| step.shown()).collect();
-        about.build_command = (!commands.is_empty()).then(|| commands.join(" && "));
-        about.release = self.release();
-        about.needs =
-            self.deps.needs().into_iter().map(str::to_owned).chain(self.look.hints.needs.iter().cloned()).collect();
-        about.needs.sort();
-        about.needs.dedup();
-        about.warnings.clone_from(&self.version.warnings);
-        if !self.manager.is_reproducible(&self.deps) {
-            about.warnings.push("not every version is locked, so two builds may differ; commit a lock file".into());
-        }
-        about.warnings.extend(self.found.django.iter().flat_map(Django::warnings));
-    }
-
-    /// Steps before a release, each to be run in the image's own directory.
-    fn release(&self) -> Vec<Vec<String>> {
-        let tree = &self.look.here;
-        if let Some(told) = hinted::release(self.look) {
-            return vec![told];
-        }
-        let once = self.found.web.as_ref().map(|web| web.once.clone()).unwrap_or_default();
-        let words = |words: &[&str]| vec![words.iter().map(|word| (*word).to_owned()).collect()];
-        match &self.found.app {
-            _ if !once.is_empty() => once,
-            _ if self.found.django.is_some() => vec![Django::migrate()],
-            Some(App { what: What::Object { name, factory, .. }, .. })
-                if self.deps.has("flask-migrate") && tree.has("migrations/env.py") =>
-            {
-                let (module, object) = name.split_once(':').unwrap_or((name, "app"));
-                let app = format!("{module}:{object}{}", if *factory { "()" } else { "" });
-                words(&["flask", "--app", &app, "db", "upgrade"])
-            }
-            _ if self.deps.has("alembic") && tree.has("alembic.ini") => words(&["alembic", "upgrade", "head"]),
-            _ => Vec::new(),
-        }
     }
 }

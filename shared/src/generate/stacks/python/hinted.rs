@@ -1,7 +1,7 @@
 //! Lines of files for other platforms, as starts of an image of ours.
 //!
-//! Invariant: a development server is refused, and what runs once before a release is taken out of a start. A line whose
-//! program is not in the image is no start. Absent: the address to listen on (see [`super::serve`]).
+//! Invariant: a development server is refused, and what runs once before a release is taken out of a start. A line
+//! whose program is not in the image is no start. Absent: the address to listen on (see [`super::serve`]).
 
 use super::{deps::Deps, serve};
 use crate::{

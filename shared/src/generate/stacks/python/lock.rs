@@ -1,7 +1,7 @@
 //! Lock files: which packages are installed, in which versions, and which Pythons they have wheels for.
 //!
-//! Invariant: only what the running app gets counts, as far as the lock file tells it from tools of development. Absent:
-//! markers, hashes; the package managers check those.
+//! Invariant: only what the running app gets counts, as far as the lock file tells it from tools of development.
+//! Absent: markers, hashes; the package managers check those.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -46,6 +46,8 @@ pub struct Manager {
     pub context: RelPath,
     /// The app's own name, which a workspace knows it by.
     pub name: Option<String>,
+    /// Whether all members of a workspace are installed, because its root is no package itself.
+    pub whole_workspace: bool,
 }
 
 const LOCKS: &[(&str, Kind, &str)] = &[
@@ -74,11 +76,13 @@ pub fn choose(look: &Look<'_>) -> Result<Manager, GenerateError> {
     let tree = &look.here;
     let pyproject = toml(tree, "pyproject.toml").unwrap_or_default();
     let name = pyproject.get("project").and_then(|project| project.get("name")?.as_str()).filter(|name| is_name(name));
+    let rootless = name.is_none() && is_workspace(&pyproject);
     let manager = |kind, locked, context: &RelPath| Manager {
         kind,
         locked,
         context: context.clone(),
         name: name.map(str::to_owned),
+        whole_workspace: kind == Kind::Uv && rootless,
     };
     let has_tool = |tool: &str| pyproject.get("tool").is_some_and(|tools| tools.get(tool).is_some());
     let locks: Vec<_> = LOCKS.iter().filter(|(file, ..)| tree.has(file)).collect();
@@ -116,15 +120,17 @@ fn has_dependencies(pyproject: &toml::Table) -> bool {
     project.is_some_and(|project| ["dependencies", "dynamic"].iter().any(|key| project.get(key).is_some()))
 }
 
+fn is_workspace(pyproject: &toml::Table) -> bool {
+    let uv = pyproject.get("tool").and_then(|tool| tool.get("uv"));
+    uv.is_some_and(|uv| uv.get("workspace").is_some())
+}
+
 /// The nearest directory above with uv's lock file of a workspace.
 fn workspace(look: &Look<'_>) -> Option<RelPath> {
-    let is_workspace = |path: &RelPath| {
+    look.upwards().skip(1).find(|path| {
         let tree = look.tree.below(path);
-        let pyproject = toml(&tree, "pyproject.toml").unwrap_or_default();
-        tree.has("uv.lock")
-            && pyproject.get("tool").is_some_and(|tool| tool.get("uv").is_some_and(|uv| uv.get("workspace").is_some()))
-    };
-    look.upwards().skip(1).find(is_workspace)
+        tree.has("uv.lock") && is_workspace(&toml(&tree, "pyproject.toml").unwrap_or_default())
+    })
 }
 
 /// A name of a package, which may stand behind an option.
@@ -145,7 +151,12 @@ impl Manager {
     pub fn deps(&self, look: &Look<'_>) -> Deps {
         let root = look.tree.below(&self.context);
         let lock = self.lock().map(|file| Lock::read(&root, file, self.name.as_deref()));
-        Deps { asked: Asked::read(&look.here), lock: lock.unwrap_or_default() }
+        let mut asked = Asked::read(&look.here);
+        if self.whole_workspace {
+            let members = look.here.named("pyproject.toml").take(MAX_MEMBERS);
+            members.filter_map(|path| toml(&look.here, path)).for_each(|member| asked.add_pyproject(&member));
+        }
+        Deps { asked, lock: lock.unwrap_or_default() }
     }
 
     /// As people and programs read it.
@@ -270,19 +281,19 @@ impl Manager {
     }
 
     fn sync<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let package = self.name.as_deref().filter(|_| self.lock().is_some()).map(|name| ["--package", name]);
-        ["sync", "--frozen", "--no-dev"]
-            .into_iter()
-            .chain(more.iter().copied())
-            .chain(package.into_iter().flatten())
-            .collect()
+        let package: Vec<&str> = match self.name.as_deref() {
+            Some(name) => vec!["--package", name],
+            None if self.whole_workspace => vec!["--all-packages"],
+            None => Vec::new(),
+        };
+        [&["sync", "--frozen", "--no-dev"], more, package.as_slice()].concat()
     }
 
     /// Installs the app itself, when it is a package: its own commands and its version are found by that.
     fn own_package(&self, look: &Look<'_>) -> Option<Step> {
         let pyproject = toml(&look.here, "pyproject.toml").unwrap_or_default();
         let built = pyproject.contains_key("build-system") && has_package(&look.here, &pyproject);
-        let member = self.context != look.at;
+        let member = self.context != look.at || self.whole_workspace;
         match self.kind {
             Kind::Uv if built || member => {
                 Some(Step::new(&[&["uv"], self.sync(&[]).as_slice()].concat()).cached(UV_CACHE.0, UV_CACHE.1))
@@ -374,6 +385,7 @@ mod tests {
             ("pyproject.toml", "[tool.uv.workspace]\nmembers = ['api']"),
             ("api/pyproject.toml", "[project]\nname = 'api'"),
         ];
+        assert!(steps(&workspace, "").ends_with("&& uv sync --frozen --no-dev --all-packages"));
         assert!(steps(&workspace, "api").ends_with("&& uv sync --frozen --no-dev --package api"));
     }
 

@@ -5,6 +5,7 @@
 //! written. Invariant: never a development server; migrations are told as steps of a release and are no part of a start.
 //! Absent: conda, which is no package manager of Python alone.
 
+mod about;
 mod app;
 mod deps;
 mod django;
@@ -27,16 +28,12 @@ use regex::Regex;
 use draft::Draft;
 
 use super::Stack;
-use crate::{
-    domain::RelPath,
-    generate::{
-        detect::Candidate,
-        error::GenerateError,
-        look::Look,
-        plan::{BuildPlan, Kind},
-        scan,
-        source::SourceTree,
-    },
+use crate::generate::{
+    detect::Candidate,
+    error::GenerateError,
+    look::Look,
+    plan::{BuildPlan, Kind},
+    scan,
 };
 
 pub struct Python;
@@ -72,7 +69,7 @@ impl Found {
         }
         let sources = scan::sources(tree, &[".py"]);
         let django = Django::find(tree, &sources);
-        let app = declared(tree).or_else(|| match &django {
+        let app = app::declared(tree).or_else(|| match &django {
             Some(django) => django.app(false),
             None => app::find(tree, &sources),
         });
@@ -87,19 +84,6 @@ impl Found {
             (None, None) => self.worker.as_ref().map(|_| Kind::Worker),
         }
     }
-}
-
-/// The app that FastAPI's own command line would start.
-fn declared(tree: &SourceTree) -> Option<App> {
-    let pyproject = crate::generate::look::toml(tree, "pyproject.toml")?;
-    let entry = pyproject.get("tool")?.get("fastapi")?.get("entrypoint")?.as_str()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
-    let (module, name) = entry.split_once(':')?;
-    let ok = [module, name]
-        .iter()
-        .all(|part| part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && part.chars().all(plain));
-    let what = What::Object { interface: app::Interface::Asgi, name: entry.to_owned(), factory: false };
-    ok.then(|| App { what, framework: Some("fastapi"), place: "pyproject.toml".into(), root: RelPath::root() })
 }
 
 impl Stack for Python {
@@ -129,7 +113,7 @@ impl Stack for Python {
         let no_start = || {
             GenerateError::no_start(
                 "python",
-                "there is no app object of a known framework, no script that serves, and no Procfile; add a Procfile with a line for web",
+                "there is no app object of a known framework and no script that serves; add a Procfile with a line for web",
             )
         };
         let found = Found::read(look).ok_or_else(no_start)?;

@@ -93,7 +93,7 @@ impl Asked {
         self.names.insert(found.name);
     }
 
-    fn add_pyproject(&mut self, pyproject: &toml::Table) {
+    pub fn add_pyproject(&mut self, pyproject: &toml::Table) {
         let lines = pyproject.get("project").and_then(|project| project.get("dependencies")?.as_array());
         for line in lines.into_iter().flatten().filter_map(|line| line.as_str()) {
             self.git |= line.contains("git+");

@@ -1,7 +1,7 @@
 //! The process of the image: which server runs the app, and a start that others can reach.
 //!
-//! Invariant: a server listens on all addresses of the container, on the plan's port. One that the app does not bring is
-//! added in a pinned version. Absent: the number of processes; `WEB_CONCURRENCY` sets that where the app runs.
+//! Invariant: a server listens on all addresses of the container, on the plan's port. One that the app does not bring
+//! is added in a pinned version. Absent: the number of processes; `WEB_CONCURRENCY` sets that where the app runs.
 
 use super::{
     app::{App, Interface, What},

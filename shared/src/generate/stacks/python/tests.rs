@@ -1,5 +1,5 @@
 use super::*;
-use crate::generate::recipe::Wishes;
+use crate::generate::{recipe::Wishes, source::SourceTree};
 
 fn planned(files: &[(&str, &str)], at: &str) -> Result<BuildPlan, GenerateError> {
     let tree = SourceTree::in_memory(files.iter().copied());
@@ -111,6 +111,10 @@ fn release_steps_and_needs() {
         told(&[manage, wsgi, ("Procfile", "release: ./manage.py migrate\nweb: gunicorn s.wsgi")]),
         "./manage.py migrate / "
     );
+    let below = [("site/manage.py", manage.1), ("site/s/wsgi.py", wsgi.1)];
+    assert_eq!(told(&below), "python3 manage.py migrate --noinput / ");
+    let started = [below[0], below[1], ("Procfile", "web: gunicorn --chdir site s.wsgi")];
+    assert_eq!(told(&started), "python3 site/manage.py migrate --noinput / ");
     let flask = ("shop.py", "app = Flask(__name__)");
     assert_eq!(
         told(&[flask, ("migrations/env.py", ""), ("requirements.txt", "flask-migrate\nredis")]),

@@ -45,6 +45,20 @@ const FIRST: &[(&str, &[(u32, Version)])] = &[
     ("uvloop", &[(11, (0, 17, 0)), (12, (0, 18, 0)), (13, (0, 21, 0)), (14, (0, 22, 0))]),
 ];
 
+/// Packages that do without their compiled part where there is no compiler.
+const PURE_ELSE: &[&str] = &[
+    "charset-normalizer",
+    "coverage",
+    "markupsafe",
+    "msgpack",
+    "pymongo",
+    "simplejson",
+    "sqlalchemy",
+    "websockets",
+    "wrapt",
+    "zope-interface",
+];
+
 /// The series, and whether something has to be compiled for it.
 pub fn choose(
     look: &Look<'_>,
@@ -117,7 +131,8 @@ fn in_lock(root: &SourceTree, manager: &Manager) -> Option<(String, &'static str
 
 /// Packages that are not compiled for every series: from the lock file's list of files, else from the table.
 fn wheels(deps: &Deps) -> Vec<Demand> {
-    let listed = deps.lock.wheels.iter().map(|(name, minors)| (name.as_str(), minors.clone()));
+    let needed = deps.lock.wheels.iter().filter(|(name, _)| !PURE_ELSE.contains(&name.as_str()));
+    let listed = needed.map(|(name, minors)| (name.as_str(), minors.clone()));
     let known = FIRST.iter().filter(|(name, _)| !deps.lock.wheels.contains_key(*name)).filter_map(|(name, first)| {
         let version = deps.version(name)?;
         Some((
