@@ -187,7 +187,8 @@ fn one_place_for_each_heavy_thing() {
         assert_eq!(uses(&folder, "apalis_core::"), none, "apalis stands in shared/src/queue");
     }
     for folder in outside(&["api/src"]) {
-        assert_eq!(uses(&folder, "poem"), none, "poem stands in api");
+        assert_eq!(uses(&folder, "poem::"), none, "poem stands in api");
+        assert_eq!(uses(&folder, "poem_openapi"), none, "poem stands in api");
     }
     for file in sources("worker-build/src/steps") {
         let found = imports(&code(&file), "shared");

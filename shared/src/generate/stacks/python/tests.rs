@@ -1,5 +1,8 @@
 use super::*;
-use crate::generate::{recipe::Wishes, source::SourceTree};
+use crate::{
+    domain::RelPath,
+    generate::{recipe::Wishes, source::SourceTree},
+};
 
 fn planned(files: &[(&str, &str)], at: &str) -> Result<BuildPlan, GenerateError> {
     let tree = SourceTree::in_memory(files.iter().copied());
