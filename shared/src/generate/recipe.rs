@@ -207,7 +207,7 @@ fn one_line(note: &str) -> String {
 fn from_own(own: OwnDockerfile, look: &Look<'_>, mut notes: Vec<String>) -> Recipe {
     let wishes = look.wishes;
     notes.push(format!("used the repository's own {}", own.path));
-    let port = own.port(wishes, &mut notes);
+    let port = own.port(&look.here, wishes, &mut notes);
     if own.runs_as_root() {
         notes.push("the image runs as root; a USER line would be safer".into());
     }

@@ -3,12 +3,18 @@
 //! Invariant: nothing of it is rewritten; it is used as it is or not at all. Absent: executing it, resolving arguments
 //! that only the build knows.
 
+mod parse;
+
 use std::collections::BTreeMap;
+
+use parse::parse;
 
 use super::{
     dev_server::is_dev_server,
     error::GenerateError,
+    listening,
     recipe::{DockerfileMode, Wishes},
+    scan,
     source::SourceTree,
 };
 use crate::domain::{Port, RelPath};
@@ -49,6 +55,11 @@ pub struct OwnDockerfile {
     pub has_health_check: bool,
     /// Absolute paths that are declared to outlive the container.
     pub volumes: Vec<String>,
+    entry_point: String,
+    arguments: String,
+    has_own_arguments: bool,
+    /// The name of the stage that is built.
+    stage: Option<String>,
     /// What is copied out of the context, in any stage.
     copied: Vec<String>,
     variables: BTreeMap<String, String>,
@@ -57,7 +68,7 @@ pub struct OwnDockerfile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Production,
-    /// It starts a development server with this command.
+    /// It is meant for a developer's machine.
     Development(String),
     /// It does not say what is needed to build or to start it.
     Partial(String),
@@ -79,8 +90,7 @@ impl Verdict {
     pub fn reason(&self) -> String {
         match self {
             Self::Production => "starts a production server".into(),
-            Self::Development(command) => format!("starts a development server ({command:?})"),
-            Self::Partial(what) | Self::Foreign(what) => what.clone(),
+            Self::Development(what) | Self::Partial(what) | Self::Foreign(what) => what.clone(),
         }
     }
 }
@@ -107,7 +117,11 @@ pub fn find(tree: &SourceTree, wishes: &Wishes) -> Result<Option<OwnDockerfile>,
 impl OwnDockerfile {
     pub fn verdict(&self, tree: &SourceTree) -> Verdict {
         if is_dev_server(&self.command, tree) {
-            return Verdict::Development(self.command.clone());
+            return Verdict::Development(format!("starts a development server ({:?})", self.command));
+        }
+        if let Some(stage) = self.stage.as_deref().filter(|stage| stage.starts_with("dev") || stage.starts_with("test"))
+        {
+            return Verdict::Development(format!("ends with a stage {stage:?}, which is not for production"));
         }
         if let Some(dead) = DEAD_BASES.iter().find(|base| self.from.starts_with(**base)) {
             return Verdict::Foreign(format!("starts from {dead}, which is of another platform"));
@@ -128,8 +142,8 @@ impl OwnDockerfile {
             || user.is_none() && !self.from.contains("nonroot") && !self.from.contains("unprivileged")
     }
 
-    /// As wished, else the likeliest exposed one.
-    pub fn port(&self, wishes: &Wishes, notes: &mut Vec<String>) -> Port {
+    /// As wished, else the likeliest exposed one, else where its command or its sources say that they listen.
+    pub fn port(&self, tree: &SourceTree, wishes: &Wishes, notes: &mut Vec<String>) -> Port {
         if let Some(port) = wishes.port {
             return port;
         }
@@ -140,71 +154,36 @@ impl OwnDockerfile {
                 notes.push(format!("port {port}: exposed by {}", self.path));
                 *port
             }
-            None => {
-                notes.push(format!("port {FALLBACK}: {} exposes none; set the app's port if it is another", self.path));
-                FALLBACK
-            }
+            None => self.port_elsewhere(tree, notes),
         }
     }
 
-    fn instruction(&mut self, name: &str, rest: &str) {
-        match name {
-            "FROM" => {
-                let image = rest.split_whitespace().find(|word| !word.starts_with("--")).unwrap_or_default();
-                let variables = std::mem::take(&mut self.variables);
-                let copied = std::mem::take(&mut self.copied);
-                *self = Self { path: self.path.clone(), from: image.to_owned(), variables, copied, ..Self::default() };
-            }
-            "COPY" | "ADD" => self.copied.extend(sources(rest)),
-            "ARG" | "ENV" => self.define(rest),
-            "EXPOSE" => self.expose(rest),
-            "ENTRYPOINT" => self.command = words(rest),
-            "CMD" => self.command = format!("{} {}", self.command, words(rest)).trim().to_owned(),
-            "VOLUME" => self.volumes.extend(paths(rest)),
-            "USER" => self.user = Some(self.resolve(rest.trim())),
-            "HEALTHCHECK" => self.has_health_check = !rest.trim().eq_ignore_ascii_case("none"),
-            _ => {}
+    fn port_elsewhere(&self, tree: &SourceTree, notes: &mut Vec<String>) -> Port {
+        if let Some(port) = port_of_command(&self.command) {
+            notes.push(format!("port {port}: in the command of {}", self.path));
+            return port;
         }
-    }
-
-    fn define(&mut self, rest: &str) {
-        for (name, value) in rest.split_whitespace().filter_map(|word| word.split_once('=')) {
-            let value = self.resolve(value.trim_matches(['"', '\'']));
-            self.variables.insert(name.to_owned(), value);
+        let sources = scan::sources(tree, &[".js", ".mjs", ".cjs", ".ts", ".py", ".go", ".rb", ".rs"]);
+        if let Some((port, file)) = listening::look(&sources).port {
+            notes.push(format!("port {port}: {file}"));
+            return port;
         }
-        if let Some((name, value)) = rest.trim().split_once(char::is_whitespace).filter(|(name, _)| !name.contains('='))
-        {
-            self.variables.insert(name.to_owned(), value.trim().to_owned());
-        }
-    }
-
-    fn expose(&mut self, rest: &str) {
-        for word in rest.split_whitespace() {
-            let word = self.resolve(word.strip_suffix("/tcp").unwrap_or(word));
-            let number = word.strip_suffix("/tcp").unwrap_or(&word);
-            self.exposed.extend(number.parse::<Port>());
-        }
-    }
-
-    /// `$NAME`, `${NAME}` or `${NAME:-default}`, when it is the whole word.
-    fn resolve(&self, word: &str) -> String {
-        let Some(name) = word.strip_prefix('$') else { return word.to_owned() };
-        let name = name.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(name);
-        let (name, default) = name.split_once(":-").unwrap_or((name, ""));
-        self.variables.get(name).cloned().unwrap_or_else(|| default.to_owned())
+        notes.push(format!("port {FALLBACK}: {} exposes none; set the app's port if it is another", self.path));
+        FALLBACK
     }
 }
 
-/// The sources of a copy out of the context; those of another stage and from elsewhere are left out.
-fn sources(rest: &str) -> Vec<String> {
-    if rest.contains("--from=") || rest.contains("<<") {
-        return Vec::new();
-    }
-    let rest = rest.trim();
-    let words: Vec<String> = serde_json::from_str(rest).unwrap_or_else(|_| {
-        rest.split_whitespace().filter(|word| !word.starts_with("--")).map(str::to_owned).collect()
-    });
-    words.split_last().map(|(_, sources)| sources.to_vec()).unwrap_or_default()
+/// The number behind `--port`, `-b 0.0.0.0:8000` and the like.
+fn port_of_command(command: &str) -> Option<Port> {
+    const FLAGS: &[&str] =
+        &["--port", "-p", "--bind", "-b", "--listen", "--addr", "--address", "--server.port", "http.server"];
+    let number = |text: &str| text.rsplit(':').next()?.parse::<u16>().ok()?.try_into().ok();
+    let words: Vec<&str> = command.split_whitespace().collect();
+    words.iter().enumerate().find_map(|(at, word)| match word.split_once('=') {
+        Some((flag, value)) if FLAGS.contains(&flag) => number(value),
+        None if FLAGS.contains(word) => number(words.get(at + 1)?),
+        _ => None,
+    })
 }
 
 /// Whether a path is certainly not there: a plain one, that no build argument and no pattern completes.
@@ -218,68 +197,6 @@ fn is_missing(path: &str, tree: &SourceTree) -> bool {
         && !tree.has_directory(path)
 }
 
-/// Both forms of a list of paths; only absolute ones count.
-fn paths(rest: &str) -> Vec<String> {
-    let listed = serde_json::from_str::<Vec<String>>(rest.trim());
-    let listed = listed.unwrap_or_else(|_| rest.split_whitespace().map(str::to_owned).collect());
-    listed.into_iter().filter(|path| path.starts_with('/') && path.len() < 200).collect()
-}
-
-/// Both forms of a command as one text.
-fn words(rest: &str) -> String {
-    serde_json::from_str::<Vec<String>>(rest.trim())
-        .map(|argv| argv.join(" "))
-        .unwrap_or_else(|_| rest.trim().to_owned())
-}
-
-pub fn parse(path: &RelPath, text: &str) -> OwnDockerfile {
-    let mut own = OwnDockerfile { path: path.clone(), ..OwnDockerfile::default() };
-    for line in logical_lines(text) {
-        let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
-        own.instruction(&name.to_ascii_uppercase(), rest);
-    }
-    own
-}
-
-/// Lines with their continuations, without comments and without the bodies of here-documents.
-fn logical_lines(text: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut current = String::new();
-    let mut document: Option<String> = None;
-    for raw in text.lines() {
-        if let Some(end) = &document {
-            if raw.trim() == end {
-                document = None;
-            }
-            continue;
-        }
-        let line = raw.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if let Some(begun) = line.strip_suffix('\\') {
-            current.push_str(begun);
-            current.push(' ');
-            continue;
-        }
-        current.push_str(line);
-        document = here_document(&current);
-        lines.push(std::mem::take(&mut current));
-    }
-    if !current.is_empty() {
-        lines.push(current);
-    }
-    lines
-}
-
-fn here_document(line: &str) -> Option<String> {
-    let starts = ["RUN", "COPY", "ADD"]
-        .iter()
-        .any(|name| line.len() > 4 && line.is_char_boundary(4) && line[..4].trim_end().eq_ignore_ascii_case(name));
-    let word = line.split_whitespace().find_map(|word| word.strip_prefix("<<")).filter(|_| starts)?;
-    Some(word.trim_start_matches('-').trim_matches(['"', '\'']).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,6 +207,7 @@ mod tests {
 
     #[test]
     fn the_last_stage_counts() {
+        let none = SourceTree::in_memory([]);
         let own = own(
             "ARG P=9000\nFROM node AS build\nEXPOSE 1\nUSER x\nRUN <<EOF\nEXPOSE 2\nEOF\n# EXPOSE 3\nFROM --platform=linux/amd64 debian:12\n\
                        ENV PORT 7000\nEXPOSE ${P} $PORT/tcp 53/udp \\\n  8080\nENTRYPOINT [\"run\"]\nCMD [\"a\", \"b\"]\nhealthcheck CMD true",
@@ -297,23 +215,43 @@ mod tests {
         assert_eq!(own.from, "debian:12");
         assert_eq!(own.exposed.iter().map(|p| p.get()).collect::<Vec<_>>(), [9000, 7000, 8080]);
         assert_eq!((own.command.as_str(), own.user.is_none(), own.has_health_check), ("run a b", true, true));
-        assert_eq!(own.port(&Wishes::default(), &mut Vec::new()).get(), 8080);
+        assert_eq!(own.port(&none, &Wishes::default(), &mut Vec::new()).get(), 8080);
     }
 
     #[test]
     fn tools_are_not_the_web() {
+        let none = SourceTree::in_memory([]);
         let own = own("FROM node\nEXPOSE 35729 9229 4321\n");
-        assert_eq!(own.port(&Wishes::default(), &mut Vec::new()).get(), 4321);
+        assert_eq!(own.port(&none, &Wishes::default(), &mut Vec::new()).get(), 4321);
         let wished = Wishes { port: Some(Port::saturating(99)), ..Wishes::default() };
-        assert_eq!(own.port(&wished, &mut Vec::new()).get(), 99);
+        assert_eq!(own.port(&none, &wished, &mut Vec::new()).get(), 99);
     }
 
     #[test]
     fn a_development_server_is_not_production() {
         let tree = SourceTree::in_memory([("package.json", r#"{"scripts":{"start":"docusaurus start"}}"#)]);
         let judged = own("FROM node:20\nCMD [\"yarn\", \"start\", \"--host\", \"0.0.0.0\"]").verdict(&tree);
-        assert_eq!(judged, Verdict::Development("yarn start --host 0.0.0.0".into()));
+        assert_eq!(judged, Verdict::Development("starts a development server (\"yarn start --host 0.0.0.0\")".into()));
         assert_eq!(own("FROM node:20\nCMD node server.js").verdict(&tree), Verdict::Production);
+    }
+
+    #[test]
+    fn a_stage_on_another_one() {
+        let text = "FROM python:3 AS base\nEXPOSE 9000\nCMD [\"python\", \"a.py\"]\nFROM base AS dev-envs\nRUN x\n";
+        let tree = SourceTree::in_memory([("a.py", "")]);
+        assert_eq!((own(text).command.as_str(), own(text).from.as_str()), ("python a.py", "python:3"));
+        assert_eq!(own(text).verdict(&tree).name(), "development");
+        assert_eq!(own(&text.replace("dev-envs", "final")).verdict(&tree), Verdict::Production);
+    }
+
+    #[test]
+    fn ports_that_nothing_exposes() {
+        let tree = SourceTree::in_memory([("app.py", "app.run(host='0.0.0.0', port=8123)")]);
+        let port = |text: &str| own(text).port(&tree, &Wishes::default(), &mut Vec::new()).get();
+        assert_eq!(port("FROM x\nCMD uvicorn a:b --host 0.0.0.0 --port 80"), 80);
+        assert_eq!(port("FROM x\nCMD [\"gunicorn\", \"-b\", \"0.0.0.0:7000\", \"a:b\"]"), 7000);
+        assert_eq!(port("FROM x\nCMD python app.py"), 8123);
+        assert_eq!(own("FROM x").port(&SourceTree::in_memory([]), &Wishes::default(), &mut Vec::new()), FALLBACK);
     }
 
     #[test]
