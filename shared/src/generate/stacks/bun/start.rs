@@ -96,7 +96,7 @@ pub fn runs_on_bun(package: &Value, line: &str) -> Option<String> {
         bare = bare[word.len()..].trim_start();
     }
     let words = command::plain(bare)?;
-    let other = |word: &String| ["test", "build", "install", "x"].contains(&word.as_str());
+    let other = |word: &String| ["test", "build", "install", "x", "--filter", "--cwd"].contains(&word.as_str());
     if words.first().map(String::as_str) != Some("bun") || words.len() < 2 || words.iter().any(other) {
         return None;
     }
@@ -127,11 +127,11 @@ pub fn start(look: &Look<'_>, package: &Value) -> Option<Start> {
     if another {
         return None;
     }
+    // A developer's script counts for the file that it runs; one that starts other scripts says nothing.
+    let runs_a_file = |line: &String| line.split_whitespace().any(|word| look.here.has(word));
     let mined = FOR_DEVELOPMENT.iter().find_map(|name| {
-        Some(Start {
-            line: runs_on_bun(package, script(package, name)?)?,
-            place: format!("script {name} of package.json"),
-        })
+        let line = runs_on_bun(package, script(package, name)?).filter(runs_a_file)?;
+        Some(Start { line, place: format!("script {name} of package.json") })
     });
     let module = package.get("module").and_then(Value::as_str).and_then(|path| path.parse::<RelPath>().ok());
     let entries = module.iter().map(RelPath::as_str).chain(ENTRIES.iter().copied());
