@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::{error::GenerateError, look::Look, stacks::Stack};
 
+/// From here on an opinion rests on more than loose files.
+pub const SURE: u8 = 60;
+
 /// One file and what it tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {

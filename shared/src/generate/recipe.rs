@@ -117,17 +117,19 @@ impl Generator {
         self.below(&look, notes)
     }
 
-    /// The app at the look's directory, else the only one below it.
+    /// The app at the look's directory, else the only one below it. Loose files that could be one yield to apps with
+    /// manifests of their own further down.
     fn below(&self, look: &Look<'_>, mut notes: Vec<String>) -> Result<Recipe, GenerateError> {
         let here = self.generated(look, notes.clone());
-        let elsewhere = matches!(
-            here,
-            Err(GenerateError::NothingDetected { .. } | GenerateError::NoStart { .. } | GenerateError::Ambiguous(_))
-        );
-        if !elsewhere {
-            return here;
-        }
-        let found = components::below(self, look);
+        let strongest = detect::candidates(&self.stacks, look).first().map_or(0, |candidate| candidate.confidence);
+        let elsewhere = match &here {
+            Ok(_) => strongest < detect::SURE,
+            Err(e) => matches!(
+                e,
+                GenerateError::NothingDetected { .. } | GenerateError::NoStart { .. } | GenerateError::Ambiguous(_)
+            ),
+        };
+        let found = if elsewhere { components::below(self, look) } else { Vec::new() };
         match found.as_slice() {
             [] => here,
             [only] => {

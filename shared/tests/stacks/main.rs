@@ -16,6 +16,7 @@
 #![allow(clippy::print_stdout)]
 
 mod added;
+mod cli;
 mod image;
 mod lint;
 mod snapshot;
@@ -97,7 +98,12 @@ fn main() -> Result<(), Failed> {
     let mut arguments = Arguments::from_args();
     // Two builds at a time are as fast as more of them on a small machine.
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    let mut trials = vec![Trial::test("a_stack_of_another_crate", added::check)];
+    let mut trials = vec![
+        Trial::test("a_stack_of_another_crate", added::check),
+        Trial::test("byop_generate_exit_codes", cli::exit_codes),
+        Trial::test("byop_generate_json", cli::json),
+        Trial::test("byop_generate_files", cli::files),
+    ];
     for app in apps()? {
         let (shown, linted) = (app.clone(), app.clone());
         trials.push(Trial::test(format!("lint::{}", app.name), move || lint::check(&linted)));
