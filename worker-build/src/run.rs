@@ -43,7 +43,11 @@ impl Builder {
         }
     }
 
-    async fn steps(&self, order: &BuildOrder, report: &Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
+    async fn steps(
+        &self,
+        order: &BuildOrder,
+        report: &Arc<dyn BuildReport>,
+    ) -> Result<Option<BuildOutcome>, BuildFailure> {
         let mut log = BuildLog::new(report.clone(), redactor(order));
         report.stage(Stage::Fetching).await?;
         work_dir::remove_earlier(&self.config.work_dir, order.build, order.attempt);
@@ -52,6 +56,9 @@ impl Builder {
         report.commit(&source.commit).await?;
         let recipe = generate::generate(order, &source, &mut log).await?;
         report.plan(recipe.plan.clone()).await?;
+        if order.preview {
+            return Ok(None);
+        }
 
         report.stage(Stage::Building).await?;
         let connection = engine::connect(&self.config).await?;
@@ -59,7 +66,7 @@ impl Builder {
         let image = build::build(&builder, &self.config, order, (&source, &recipe), &mut log).await?;
 
         report.stage(Stage::Pushing).await?;
-        push::push(&builder, order, image, report.as_ref(), &mut log).await
+        push::push(&builder, order, image, report.as_ref(), &mut log).await.map(Some)
     }
 
     /// Removes the containers of these attempts. What cannot be removed now is a leftover, and those are looked for again
@@ -74,7 +81,11 @@ impl Builder {
 
 #[async_trait]
 impl BuildHandler for Builder {
-    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
+    async fn build(
+        &self,
+        order: BuildOrder,
+        report: Arc<dyn BuildReport>,
+    ) -> Result<Option<BuildOutcome>, BuildFailure> {
         info!(build.id = %order.build, app.id = %order.app, attempt = order.attempt, "build {} begins", order.build);
         let limit = self.config.limits.time;
         let result = tokio::select! {
@@ -90,7 +101,8 @@ impl BuildHandler for Builder {
         };
         self.clean_up(order.build, order.attempt..=order.attempt).await;
         match &result {
-            Ok(image) => info!(build.id = %order.build, digest = image.digest, "build {} succeeded", order.build),
+            Ok(Some(image)) => info!(build.id = %order.build, digest = image.digest, "build {} succeeded", order.build),
+            Ok(None) => info!(build.id = %order.build, "preview {} succeeded", order.build),
             Err(e) => info!(build.id = %order.build, "build {} has no image: {}", order.build, code(e)),
         }
         result

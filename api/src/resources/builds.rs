@@ -4,9 +4,11 @@ use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
     payload::Json,
+    types::Any,
 };
+use serde_json::Value;
 use shared::{
-    domain::{AppId, BuildId, CommitSha, GitRef, status::BuildStatus},
+    domain::{AppId, BuildId, ClientId, CommitSha, GitRef, status::BuildStatus},
     queue::{Cancel, Enqueued, JobKind, NewJob, cancel, enqueue},
     store::{
         apps,
@@ -15,7 +17,7 @@ use shared::{
 };
 
 use crate::{
-    app::Here,
+    app::{App, Here},
     auth::{Builder, Reader},
     body::OptionalJson,
     idempotency::{Accepted, Answer, Begun, Idempotency, begin},
@@ -75,6 +77,14 @@ struct BuildView {
     /// What went wrong, and what to do.
     #[oai(skip_serializing_if_is_none)]
     error_message: Option<String>,
+    /// Whether it only finds out how the image would be made.
+    preview: bool,
+    /// What was found in the source, as `byop-generate --json` prints it. Only when one build is shown.
+    #[oai(skip_serializing_if_is_none)]
+    report: Option<Any<Value>>,
+    /// A compose file to run the image by hand. Only when one build is shown.
+    #[oai(skip_serializing_if_is_none)]
+    compose: Option<String>,
     /// Only in the answer to a request: the build was asked for before and is not over.
     #[oai(skip_serializing_if_is_none)]
     already_active: Option<bool>,
@@ -98,12 +108,48 @@ fn view(build: Build) -> BuildView {
         port: build.port,
         error_code: build.error_code,
         error_message: build.error_message,
+        preview: build.preview,
+        report: build.report.and_then(|text| serde_json::from_str(&text).ok()).map(Any),
+        compose: build.compose,
         already_active: None,
     }
 }
 
 fn location(id: BuildId) -> String {
     format!("/v1/builds/{id}")
+}
+
+/// Puts a build into the queue, unless one of the same kind for the same commit or branch is not over.
+async fn request(
+    app: &App,
+    client: ClientId,
+    id: AppId,
+    once: Idempotency,
+    body: OptionalJson<NewBuildRequest>,
+    preview: bool,
+) -> Result<Accepted<BuildView>, Problem> {
+    let mut once = match begin(app, client, once).await? {
+        Begun::Replay(answer) => return Ok(answer),
+        Begun::New(once) => once,
+    };
+    apps::lock(&mut once.tx, client, id).await?;
+    let found = apps::get(&mut once.tx, client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
+    let commit = body.0.commit.map(|c| c.0.to_string());
+    let branch = body.0.git_ref.map_or(found.settings.git_branch, |r| r.0).to_string();
+    let build_id = BuildId::new();
+    let kind = if preview { "preview" } else { "build" };
+    let key = format!("{kind}:{id}:{}", commit.as_deref().unwrap_or(&branch));
+    let job = NewJob { unique_key: Some(key), ..NewJob::new(JobKind::Build, build_id, client) };
+    let enqueued = enqueue(&mut once.tx, &app.db, &job).await?;
+    if let Enqueued::New(job) = enqueued {
+        let new = NewBuild { id: build_id, client, app: id, job, git_ref: branch, commit_sha: commit, preview };
+        builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
+        quotas::check(app, &mut once.tx, client, Counted::QueuedJobs).await?;
+    }
+    let build = builds::find_by_job(&mut once.tx, client, enqueued.id()).await?.ok_or_else(Problem::internal)?;
+    let location = location(build.id);
+    let active = matches!(enqueued, Enqueued::Active(_));
+    once.finish(app, location, BuildView { already_active: Some(active), ..view(build) }).await
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Builds")]
@@ -121,28 +167,23 @@ impl Builds {
         #[oai(name = "Idempotency-Key")] once: Idempotency,
         body: OptionalJson<NewBuildRequest>,
     ) -> Result<Accepted<BuildView>, Problem> {
-        let mut once = match begin(&app, caller.client, once).await? {
-            Begun::Replay(answer) => return Ok(answer),
-            Begun::New(once) => once,
-        };
-        let (client, id) = (caller.client, app_id.0.0);
-        apps::lock(&mut once.tx, client, id).await?;
-        let found = apps::get(&mut once.tx, client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
-        let commit = body.0.commit.map(|c| c.0.to_string());
-        let branch = body.0.git_ref.map_or(found.settings.git_branch, |r| r.0).to_string();
-        let build_id = BuildId::new();
-        let key = format!("build:{id}:{}", commit.as_deref().unwrap_or(&branch));
-        let job = NewJob { unique_key: Some(key), ..NewJob::new(JobKind::Build, build_id, client) };
-        let enqueued = enqueue(&mut once.tx, &app.db, &job).await?;
-        if let Enqueued::New(job) = enqueued {
-            let new = NewBuild { id: build_id, client, app: id, job, git_ref: branch, commit_sha: commit };
-            builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
-            quotas::check(&app, &mut once.tx, caller.client, Counted::QueuedJobs).await?;
-        }
-        let build = builds::find_by_job(&mut once.tx, client, enqueued.id()).await?.ok_or_else(Problem::internal)?;
-        let location = location(build.id);
-        let active = matches!(enqueued, Enqueued::Active(_));
-        once.finish(&app, location, BuildView { already_active: Some(active), ..view(build) }).await
+        request(&app, caller.client, app_id.0.0, once, body, false).await
+    }
+
+    /// Look at an app's source
+    ///
+    /// Finds out what the source is and how its image would be made, and makes none: a build with `preview`, whose
+    /// `report`, `dockerfile` and `compose` are there once its status is `success`. Needs scope `build`.
+    #[oai(path = "/apps/:app_id/detect", method = "post", operation_id = "detect_app")]
+    async fn detect(
+        &self,
+        caller: Builder,
+        app: Here,
+        app_id: Path<Typed<AppId>>,
+        #[oai(name = "Idempotency-Key")] once: Idempotency,
+        body: OptionalJson<NewBuildRequest>,
+    ) -> Result<Accepted<BuildView>, Problem> {
+        request(&app, caller.client, app_id.0.0, once, body, true).await
     }
 
     /// List an app's builds

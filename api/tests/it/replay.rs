@@ -15,7 +15,8 @@ use shared::{
     queue::{self, Handler, Job, JobError, JobKind, Lease, WorkerConfig},
     store::{Db, deployments, servers, sql, status_events},
     worksource::{
-        BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildReport, FailureCode, Stage, local::LocalHandler,
+        BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildPlan, BuildReport, FailureCode, Stage,
+        local::LocalHandler,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -30,11 +31,19 @@ struct Scripted(Mutex<Vec<Result<BuildOutcome, BuildFailure>>>);
 
 #[async_trait]
 impl BuildHandler for Scripted {
-    async fn build(&self, _order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
+    async fn build(
+        &self,
+        order: BuildOrder,
+        report: Arc<dyn BuildReport>,
+    ) -> Result<Option<BuildOutcome>, BuildFailure> {
         report.stage(Stage::Fetching).await?;
+        if order.preview {
+            report.plan(found()).await?;
+            return Ok(None);
+        }
         report.stage(Stage::Building).await?;
         report.stage(Stage::Pushing).await?;
-        self.0.lock().expect("lock").remove(0)
+        self.0.lock().expect("lock").remove(0).map(Some)
     }
 
     async fn abandoned(&self, _: BuildId, _: i64) {}
@@ -113,6 +122,40 @@ async fn statuses(t: &Fixture, client: &str, entity: status_events::Entity, id: 
     let (client, id) = (client.parse().expect("an id"), id.parse::<uuid::Uuid>().expect("an id"));
     let events = status_events::list(&t.app.db, client, entity, id).await.expect("events");
     events.into_iter().map(|e| e.status).collect()
+}
+
+fn found() -> BuildPlan {
+    BuildPlan {
+        stack: "node".into(),
+        dockerfile: "FROM node:24-slim AS build".into(),
+        port: Some(3000),
+        health_path: None,
+        report: Some(r#"{"app":{"stack":"node"}}"#.into()),
+        compose: Some("services: {}".into()),
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_looked_at_without_an_image() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    let app = t.make_app(&token).await;
+    let detect = format!("/v1/apps/{app}/detect");
+    let asked = t.post(&token, &detect, json!({})).await.ok(202);
+    assert_eq!((&asked["preview"], &asked["already_active"]), (&json!(true), &json!(false)));
+    assert_eq!(t.post(&token, &detect, json!({})).await.ok(202)["id"], asked["id"]);
+    // A build of the same branch is another thing.
+    let build = t.make(&token, &format!("/v1/apps/{app}/builds"), json!({})).await;
+    t.call("POST", &format!("/v1/builds/{build}/cancel")).token(&token).send().await.ok(202);
+    let id = text(&asked["id"]);
+    work(&t, JobKind::Build, local(&t, Vec::new()), &id, "succeeded").await;
+    let seen = t.get(&token, &format!("/v1/builds/{id}")).await.ok(200);
+    assert_eq!((&seen["status"], seen.get("image_digest")), (&json!("success"), None));
+    assert_eq!((&seen["report"]["app"]["stack"], &seen["compose"]), (&json!("node"), &json!("services: {}")));
+    assert_eq!(seen["dockerfile"], "FROM node:24-slim AS build");
+    let listed = t.get(&token, &format!("/v1/apps/{app}/builds")).await.ok(200);
+    assert!(listed["items"].as_array().expect("items").iter().all(|build| build.get("report").is_none()));
+    t.close().await;
 }
 
 fn local(t: &Fixture, results: Vec<Result<BuildOutcome, BuildFailure>>) -> Arc<dyn Handler> {

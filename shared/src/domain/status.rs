@@ -65,10 +65,10 @@ macro_rules! status {
 }
 
 status! {
-    /// One build of an app at a commit. A later attempt of its job begins again at `fetching`.
+    /// One build of an app at a commit. A later attempt of its job begins again at `fetching`; a preview ends there.
     BuildStatus {
         Pending = "pending" => [Fetching, Failed, Cancelled],
-        Fetching = "fetching" => [Fetching, Building, Failed, Cancelled],
+        Fetching = "fetching" => [Fetching, Building, Success, Failed, Cancelled],
         Building = "building" => [Fetching, Pushing, Failed, Cancelled],
         Pushing = "pushing" => [Fetching, Success, Failed, Cancelled],
         Success = "success" => [],

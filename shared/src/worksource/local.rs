@@ -112,11 +112,16 @@ impl Handler for LocalHandler {
 const CANCELLED: &str = "The build was cancelled.";
 
 impl LocalHandler {
-    async fn succeed(&self, lease: &Lease, id: BuildId, outcome: BuildOutcome) -> Result<(), JobError> {
-        let image = &Image { repository: outcome.repository, tag: outcome.tag, digest: outcome.digest };
+    async fn succeed(&self, lease: &Lease, id: BuildId, outcome: Option<BuildOutcome>) -> Result<(), JobError> {
+        let image = outcome.map(|made| Image { repository: made.repository, tag: made.tag, digest: made.digest });
+        let image = image.as_ref();
         let done = || async move {
             let mut tx = self.db.begin().await?;
-            let moved = builds::finish_success(&mut tx, lease.fence(), id, image, self.db.now_ms()).await?;
+            let (fence, now) = (lease.fence(), self.db.now_ms());
+            let moved = match image {
+                Some(image) => builds::finish_success(&mut tx, fence, id, image, now).await?,
+                None => builds::finish_preview(&mut tx, fence, id, now).await?,
+            };
             registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
             // What a late attempt would take back belongs to the next one.
             Ok(moved && tx.commit_under(lease.fence()).await?)
@@ -187,6 +192,7 @@ impl LocalHandler {
             variables,
             repository: app.repository(),
             requested_at: build.requested_at,
+            preview: build.preview,
         })
     }
 

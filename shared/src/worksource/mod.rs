@@ -51,6 +51,8 @@ pub struct BuildOrder {
     pub repository: String,
     /// Unix milliseconds.
     pub requested_at: i64,
+    /// Only find out how the image would be made.
+    pub preview: bool,
 }
 
 /// An SSH host key that the client trusts, beside those of the well-known forges.
@@ -93,6 +95,10 @@ pub struct BuildPlan {
     pub dockerfile: String,
     pub port: Option<u16>,
     pub health_path: Option<String>,
+    /// What was found, as JSON of the generator.
+    pub report: Option<String>,
+    /// A compose file to run the image by hand.
+    pub compose: Option<String>,
 }
 
 /// The image that was pushed.
@@ -205,7 +211,12 @@ pub trait BuildReport: Send + Sync {
 /// Makes builds.
 #[async_trait]
 pub trait BuildHandler: Send + Sync + 'static {
-    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure>;
+    /// Returns the image that was pushed; none for a preview.
+    async fn build(
+        &self,
+        order: BuildOrder,
+        report: Arc<dyn BuildReport>,
+    ) -> Result<Option<BuildOutcome>, BuildFailure>;
 
     /// Ends what attempts up to this one left running: their worker is gone, and no other attempt follows. What cannot
     /// be ended now is found again by [`WorkSource::is_running`].

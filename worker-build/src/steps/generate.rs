@@ -5,7 +5,9 @@
 
 use shared::{
     domain::{EnvName, HealthPath, Port, RelPath},
-    generate::{DockerfileMode, DockerfileSource, GenerateError, Recipe, SourceTree, Wishes, recipe},
+    generate::{
+        DockerfileMode, DockerfileSource, GenerateError, Generator, Recipe, Report, SourceTree, Wishes, preview_compose,
+    },
     worksource::{BuildFailure, BuildOrder, BuildPlan, FailureCode},
 };
 
@@ -28,16 +30,18 @@ pub struct Made {
 pub async fn generate(order: &BuildOrder, source: &Source, log: &mut BuildLog) -> Result<Made, BuildFailure> {
     let wishes = wishes(order)?;
     let root = source.path.clone();
-    let decide = move || -> Result<(Recipe, SourceTree), BuildFailure> {
+    let decide = move || -> Result<(Recipe, Report, SourceTree), BuildFailure> {
         let tree = SourceTree::open(&root).map_err(|e| unusable(std::io::Error::other(e)))?;
-        Ok((recipe(&tree, &wishes).map_err(|e| explain(&e))?, tree))
+        let generator = Generator::default();
+        let recipe = generator.recipe(&tree, &wishes).map_err(|e| explain(&e))?;
+        Ok((recipe, generator.report(&tree, &wishes), tree))
     };
     let decided = tokio::task::spawn_blocking(decide).await.map_err(|e| unusable(std::io::Error::other(e)))?;
-    let (recipe, tree) = decided?;
+    let (recipe, report, tree) = decided?;
     for line in &recipe.explanation {
         log.say(line).await;
     }
-    made(order, recipe, &tree)
+    made(order, recipe, &report, &tree)
 }
 
 fn wishes(order: &BuildOrder) -> Result<Wishes, BuildFailure> {
@@ -63,7 +67,8 @@ fn setting<T: std::str::FromStr>(what: &str, value: &str) -> Result<T, BuildFail
     value.parse().map_err(refused)
 }
 
-fn made(order: &BuildOrder, recipe: Recipe, tree: &SourceTree) -> Result<Made, BuildFailure> {
+fn made(order: &BuildOrder, recipe: Recipe, report: &Report, tree: &SourceTree) -> Result<Made, BuildFailure> {
+    let compose = preview_compose(&recipe, "Dockerfile").ok();
     let (dockerfile, dockerignore, own) = match recipe.dockerfile {
         DockerfileSource::Generated { dockerfile, dockerignore } => (dockerfile, Some(dockerignore), false),
         DockerfileSource::Own { path } => {
@@ -81,6 +86,8 @@ fn made(order: &BuildOrder, recipe: Recipe, tree: &SourceTree) -> Result<Made, B
         dockerfile,
         port: order.port.or(recipe.port.map(Port::get)),
         health_path: Some(recipe.health_path.as_str().to_owned()),
+        report: serde_json::to_string(report).ok(),
+        compose,
     };
     Ok(Made { plan, context: RelPath::as_str(&recipe.context).to_owned(), dockerignore, own })
 }

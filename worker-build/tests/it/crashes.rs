@@ -52,7 +52,7 @@ impl Queued {
                           values ($1, $2, 'a', $3, 'main', 0, 0)");
         insert.text(app).text(client).text(git_url).execute(&mut tx).await.expect("app");
         let job = enqueue(&mut tx, &db, &NewJob::new(JobKind::Build, build, client)).await.expect("enqueued").id();
-        let new = NewBuild { id: build, client, app, job, git_ref: "main".into(), commit_sha: None };
+        let new = NewBuild { id: build, client, app, job, git_ref: "main".into(), commit_sha: None, preview: false };
         builds::insert(&mut tx, &new, db.now_ms()).await.expect("inserted");
         tx.commit().await.expect("commit");
         Self { dir, url, db, client, build }

@@ -123,6 +123,7 @@ impl Environment {
             variables_fingerprint: String::new(),
             repository: format!("test/{}", app.0.as_simple()),
             requested_at: 0,
+            preview: false,
         }
     }
 
@@ -132,7 +133,7 @@ impl Environment {
     }
 
     pub async fn build_with(&self, order: &BuildOrder, report: &Arc<Report>) -> Result<BuildOutcome, BuildFailure> {
-        Builder::new(self.config.clone()).build(order.clone(), report.clone()).await
+        Builder::new(self.config.clone()).build(order.clone(), report.clone()).await.map(|made| made.expect("an image"))
     }
 
     /// A container that makes this build.
@@ -162,7 +163,7 @@ pub fn secret(name: &str, value: &str) -> BuildVariable {
     BuildVariable { name: name.into(), value: value.to_owned().into(), secret: true }
 }
 
-pub fn code(result: &Result<BuildOutcome, BuildFailure>) -> Option<FailureCode> {
+pub fn code<T>(result: &Result<T, BuildFailure>) -> Option<FailureCode> {
     match result {
         Err(BuildFailure::Failed { code, .. }) => Some(*code),
         _ => None,

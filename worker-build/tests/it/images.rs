@@ -1,15 +1,38 @@
 //! What is in an image, and how much a build may put on disk.
 
-use std::{os::unix::fs::MetadataExt, process::Command};
+use std::{os::unix::fs::MetadataExt, process::Command, sync::Arc};
 
-use shared::worksource::FailureCode;
+use shared::worksource::{BuildHandler, BuildOrder, FailureCode, Stage};
+use worker_build::Builder;
 
-use crate::environment::{code, dockerfile, environment};
+use crate::{
+    environment::{code, dockerfile, environment},
+    report::Report,
+};
 
 pub fn docker(args: &[&str]) -> String {
     let done = Command::new("docker").args(args).output().expect("docker");
     assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_says_how_and_makes_nothing() {
+    let Some(mut env) = environment("a_preview_says_how_and_makes_nothing").await else { return };
+    let server = "require('http').createServer((_, answer) => answer.end('ok')).listen(process.env.PORT)";
+    env.forge.commit("app", &[("package.json", r#"{"scripts":{"start":"node server.js"}}"#), ("server.js", server)]);
+    let client = env.client();
+    let order = BuildOrder { preview: true, port: None, ..env.order(client, "app") };
+    let report = Arc::new(Report::default());
+    let made = Builder::new(env.config.clone()).build(order, report.clone()).await;
+    assert_eq!(made.unwrap_or_else(|e| panic!("{e}\n{}", report.log())), None);
+    assert_eq!(*report.stages.lock().expect("lock"), [Stage::Fetching]);
+    let plan = report.plan.lock().expect("lock").clone().expect("a plan");
+    assert_eq!((plan.stack.as_str(), plan.port), ("node", Some(3000)));
+    assert!(plan.dockerfile.contains("AS runtime") && plan.compose.is_some_and(|text| text.contains("web:")));
+    let found: serde_json::Value = serde_json::from_str(&plan.report.expect("a report")).expect("JSON");
+    assert_eq!((&found["outcome"], &found["app"]["stack"]), (&"found".into(), &"node".into()));
+    env.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,8 @@ impl BuildReport for LocalReport {
             dockerfile: plan.dockerfile,
             port: plan.port.map(i64::from),
             health_path: plan.health_path,
+            report: plan.report,
+            compose: plan.compose,
         };
         self.held(|| builds::set_plan(&self.db, self.lease.fence(), self.id(), &plan)).await
     }

@@ -12,11 +12,12 @@ use crate::{
         scratch::Scratch,
         sql, status_events,
     },
-    worksource::{BuildReport, Stage},
+    worksource::{BuildPlan, BuildReport, Stage},
 };
 
 crate::on_both_databases! {
     a_build_that_succeeds_on_its_second_attempt,
+    a_preview_leaves_the_current_image,
     only_a_live_attempt_of_a_known_build_runs,
     failures_keep_their_code_and_leave_the_current_image,
     a_log_is_bounded_and_says_so_and_only_its_holder_writes,
@@ -34,18 +35,37 @@ struct Scripted(Mutex<Vec<Result<BuildOutcome, BuildFailure>>>);
 
 #[async_trait]
 impl BuildHandler for Scripted {
-    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<BuildOutcome, BuildFailure> {
+    async fn build(
+        &self,
+        order: BuildOrder,
+        report: Arc<dyn BuildReport>,
+    ) -> Result<Option<BuildOutcome>, BuildFailure> {
         report.stage(Stage::Fetching).await?;
         report.commit(&"a".repeat(40)).await?;
         report.log(vec![format!("attempt {} of {}", order.attempt, order.git_ref), "second line".into()]).await;
+        if order.preview {
+            report.plan(plan()).await?;
+            return Ok(None);
+        }
         report.stage(Stage::Building).await?;
         report.log(vec!["third line".into()]).await;
         report.stage(Stage::Pushing).await?;
         assert!(!report.push_credentials().await?.user.is_empty());
-        self.0.lock().expect("lock").remove(0)
+        self.0.lock().expect("lock").remove(0).map(Some)
     }
 
     async fn abandoned(&self, _: BuildId, _: i64) {}
+}
+
+fn plan() -> BuildPlan {
+    BuildPlan {
+        stack: "node".into(),
+        dockerfile: "FROM x".into(),
+        port: Some(3000),
+        health_path: None,
+        report: Some("{}".into()),
+        compose: Some("services: {}".into()),
+    }
 }
 
 fn image(digest: &str) -> BuildOutcome {
@@ -71,11 +91,16 @@ async fn scene(scratch: &Scratch) -> Scene {
 
 impl Scene {
     async fn request(&self) -> BuildId {
+        self.asked(false).await
+    }
+
+    async fn asked(&self, preview: bool) -> BuildId {
         let id = BuildId::new();
         let mut tx = self.db.begin().await.expect("begin");
         let job = NewJob::new(JobKind::Build, id, self.client);
         let job = enqueue(&mut tx, &self.db, &job).await.expect("enqueued").id();
-        let new = NewBuild { id, client: self.client, app: self.app, job, git_ref: "main".into(), commit_sha: None };
+        let (client, app) = (self.client, self.app);
+        let new = NewBuild { id, client, app, job, git_ref: "main".into(), commit_sha: None, preview };
         builds::insert(&mut tx, &new, self.db.now_ms()).await.expect("inserted");
         tx.commit().await.expect("commit");
         id
@@ -109,6 +134,18 @@ impl Scene {
         let app = apps::get(&self.db, self.client, self.app).await.expect("read").expect("app");
         app.current.map(|c| c.digest)
     }
+}
+
+async fn a_preview_leaves_the_current_image(scratch: &Scratch) {
+    let scene = scene(scratch).await;
+    let made = scene.request().await;
+    scene.run(made, vec![Ok(image("one"))]).await;
+    let id = scene.asked(true).await;
+    let build = scene.run(id, Vec::new()).await;
+    assert_eq!((build.status, build.image_digest, build.preview), (BuildStatus::Success, None, true));
+    assert_eq!((build.stack.as_deref(), build.report.as_deref()), (Some("node"), Some("{}")));
+    assert_eq!(build.compose.as_deref(), Some("services: {}"));
+    assert_eq!(scene.current_digest().await.as_deref(), Some("sha256:one"));
 }
 
 async fn a_build_that_succeeds_on_its_second_attempt(scratch: &Scratch) {

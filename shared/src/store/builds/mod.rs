@@ -5,8 +5,14 @@
 //! success of the build that made it, and never by a build older than the current one. Absent: the log
 //! ([`super::log_segments`]), the job ([`crate::queue`]).
 
+mod progress;
+
+pub use progress::{
+    advance, begin_again, finish_abandoned, finish_failed, finish_preview, finish_success, set_commit, set_plan,
+};
+
 use super::{
-    DbError, Fence, On, Row, Tx, sql,
+    DbError, On, Row, Tx, sql,
     status_events::{self, Change, Entity},
 };
 use crate::domain::{AppId, BuildId, ClientId, ImageDigest, JobId, status::BuildStatus};
@@ -22,6 +28,8 @@ pub struct NewBuild {
     pub git_ref: String,
     /// The commit, when the caller named one.
     pub commit_sha: Option<String>,
+    /// Only to find out how the image would be made.
+    pub preview: bool,
 }
 
 /// A build as stored.
@@ -49,6 +57,12 @@ pub struct Build {
     pub error_code: Option<String>,
     pub error_message: Option<String>,
     pub log_bytes: i64,
+    /// Whether it ends without an image, once it is known how that would be made.
+    pub preview: bool,
+    /// What was found in the source, as JSON.
+    pub report: Option<String>,
+    /// A compose file to run the image by hand.
+    pub compose: Option<String>,
 }
 
 /// How the image is made and how it is run, known after the source was looked at.
@@ -58,6 +72,8 @@ pub struct Plan {
     pub dockerfile: String,
     pub port: Option<i64>,
     pub health_path: Option<String>,
+    pub report: Option<String>,
+    pub compose: Option<String>,
 }
 
 /// The image that a build pushed.
@@ -77,8 +93,8 @@ pub struct Failure {
 
 /// Records a build, pending.
 pub async fn insert(tx: &mut Tx, build: &NewBuild, now: i64) -> Result<(), DbError> {
-    sql("insert into build_jobs (id, client_id, app_id, job_id, git_ref, commit_sha, requested_at)
-         values ($1, $2, $3, $4, $5, $6, $7)")
+    sql("insert into build_jobs (id, client_id, app_id, job_id, git_ref, commit_sha, requested_at, preview)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)")
     .text(build.id)
     .text(build.client)
     .text(build.app)
@@ -86,6 +102,7 @@ pub async fn insert(tx: &mut Tx, build: &NewBuild, now: i64) -> Result<(), DbErr
     .text(&build.git_ref)
     .opt_text(build.commit_sha.as_ref())
     .int(now)
+    .int(i64::from(build.preview))
     .execute(&mut *tx)
     .await?;
     event(tx, build.client, build.id, BuildStatus::Pending, None, now).await
@@ -99,7 +116,7 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: BuildId) -> Result
         .await
 }
 
-/// A client's builds, newest first, older than `before`; of one app when one is given; without their Dockerfiles.
+/// A client's builds, newest first, older than `before`; of one app when one is given; without their texts.
 pub async fn list(
     on: impl Into<On<'_>>,
     client: ClientId,
@@ -109,7 +126,7 @@ pub async fn list(
 ) -> Result<Vec<Build>, DbError> {
     sql("select id, client_id, app_id, job_id, git_ref, commit_sha, status, requested_at, started_at, finished_at,
                 image_repository, image_tag, image_digest, stack, cast(null as text) as dockerfile, port, health_path,
-                error_code, error_message, log_bytes
+                error_code, error_message, log_bytes, preview, cast(null as text) as report, cast(null as text) as compose
          from build_jobs where client_id = $1 and (cast($2 as text) is null or app_id = $2)
            and (cast($3 as text) is null or id < $3)
          order by id desc limit $4")
@@ -167,180 +184,6 @@ pub async fn is_over(on: impl Into<On<'_>>, id: BuildId, attempt: i64) -> Result
     Ok(over.is_some())
 }
 
-/// Moves a build to `to`, which is not an end. Returns whether it moved.
-pub async fn advance(
-    tx: &mut Tx,
-    fence: Fence,
-    id: BuildId,
-    to: BuildStatus,
-    detail: Option<&str>,
-    now: i64,
-) -> Result<bool, DbError> {
-    let client = sql("
-        update build_jobs set status = $1, started_at = coalesce(started_at, $2)
-        where id = $3 and job_id = $4 and $5 like '%,' || status || ',%'
-          and exists (select 1 from jobs where id = $4 and attempt = $6 and state = 'running')
-        returning client_id")
-    .text(to)
-    .int(now)
-    .text(id)
-    .text(fence.job)
-    .text(may_precede(to))
-    .int(fence.attempt)
-    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
-    .await?;
-    record(tx, client, id, to, detail, now).await
-}
-
-/// Records the commit that is being built. Returns whether the fence holds.
-pub async fn set_commit(on: impl Into<On<'_>>, fence: Fence, id: BuildId, sha: &str) -> Result<bool, DbError> {
-    let changed = sql("
-        update build_jobs set commit_sha = $1 where id = $2 and job_id = $3 and finished_at is null
-          and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')")
-    .text(sha)
-    .text(id)
-    .text(fence.job)
-    .int(fence.attempt)
-    .execute(on)
-    .await?;
-    Ok(changed == 1)
-}
-
-/// Records how the image is made. Returns whether the fence holds.
-pub async fn set_plan(on: impl Into<On<'_>>, fence: Fence, id: BuildId, plan: &Plan) -> Result<bool, DbError> {
-    let changed = sql("
-        update build_jobs set stack = $1, dockerfile = $2, port = $3, health_path = $4
-        where id = $5 and job_id = $6 and finished_at is null
-          and exists (select 1 from jobs where id = $6 and attempt = $7 and state = 'running')")
-    .text(&plan.stack)
-    .text(&plan.dockerfile)
-    .opt_int(plan.port)
-    .opt_text(plan.health_path.as_ref())
-    .text(id)
-    .text(fence.job)
-    .int(fence.attempt)
-    .execute(on)
-    .await?;
-    Ok(changed == 1)
-}
-
-/// Ends a build with its image, and makes it the app's current one unless a newer build's is. Returns whether it did.
-pub async fn finish_success(tx: &mut Tx, fence: Fence, id: BuildId, image: &Image, now: i64) -> Result<bool, DbError> {
-    let client = sql("
-        update build_jobs set status = $1, finished_at = $2, image_repository = $3, image_tag = $4, image_digest = $5,
-          log_bytes = coalesce((select max(total) from log_segments where entity_id = $6), 0)
-        where id = $6 and job_id = $7 and $8 like '%,' || status || ',%'
-          and exists (select 1 from jobs where id = $7 and attempt = $9 and state = 'running')
-        returning client_id")
-    .text(BuildStatus::Success)
-    .int(now)
-    .text(&image.repository)
-    .text(&image.tag)
-    .text(&image.digest)
-    .text(id)
-    .text(fence.job)
-    .text(may_precede(BuildStatus::Success))
-    .int(fence.attempt)
-    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
-    .await?;
-    let moved = record(tx, client, id, BuildStatus::Success, Some(&image.digest), now).await?;
-    if moved {
-        set_current_image(tx, id, image, now).await?;
-    }
-    Ok(moved)
-}
-
-/// Ids are ordered by age, so the newer of two builds is the one with the larger id.
-async fn set_current_image(tx: &mut Tx, id: BuildId, image: &Image, now: i64) -> Result<(), DbError> {
-    sql("update apps set current_image_tag = $1, current_image_digest = $2, current_build_id = $3, updated_at = $4
-         where id = (select app_id from build_jobs where id = $3)
-           and (current_build_id is null or current_build_id < $3)")
-    .text(&image.tag)
-    .text(&image.digest)
-    .text(id)
-    .int(now)
-    .execute(tx)
-    .await
-    .map(|_| ())
-}
-
-/// Ends a build as `failed` or `cancelled`, by the worker that runs it. Returns whether it did.
-pub async fn finish_failed(
-    tx: &mut Tx,
-    fence: Fence,
-    id: BuildId,
-    to: BuildStatus,
-    why: &Failure,
-    now: i64,
-) -> Result<bool, DbError> {
-    let client = sql("
-        update build_jobs set status = $1, finished_at = $2, error_code = $3, error_message = $4,
-          log_bytes = coalesce((select max(total) from log_segments where entity_id = $5), 0)
-        where id = $5 and job_id = $6 and $7 like '%,' || status || ',%'
-          and exists (select 1 from jobs where id = $6 and attempt = $8 and state = 'running')
-        returning client_id")
-    .text(to)
-    .int(now)
-    .text(&why.code)
-    .text(&why.message)
-    .text(id)
-    .text(fence.job)
-    .text(may_precede(to))
-    .int(fence.attempt)
-    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
-    .await?;
-    record(tx, client, id, to, Some(&why.code), now).await
-}
-
-/// Ends a build whose job ended without its worker having said so (cancelled while queued, or dead). It changes
-/// nothing while the job is queued or running.
-pub async fn finish_abandoned(
-    tx: &mut Tx,
-    job: JobId,
-    id: BuildId,
-    to: BuildStatus,
-    why: &Failure,
-    now: i64,
-) -> Result<bool, DbError> {
-    let client = sql("
-        update build_jobs set status = $1, finished_at = $2, error_code = $3, error_message = $4,
-          log_bytes = coalesce((select max(total) from log_segments where entity_id = $5), 0)
-        where id = $5 and job_id = $6 and $7 like '%,' || status || ',%'
-          and exists (select 1 from jobs where id = $6 and state not in ('queued', 'running'))
-        returning client_id")
-    .text(to)
-    .int(now)
-    .text(&why.code)
-    .text(&why.message)
-    .text(id)
-    .text(job)
-    .text(may_precede(to))
-    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
-    .await?;
-    record(tx, client, id, to, Some(&why.code), now).await
-}
-
-/// Takes an ended build back to its beginning, with the replay of its job. False when it has not ended that way.
-pub async fn begin_again(tx: &mut Tx, job: JobId, id: BuildId, now: i64) -> Result<bool, DbError> {
-    let first = BuildStatus::Pending;
-    let from = status_events::may_precede(BuildStatus::ALL, |from| from.replayed() == Some(first));
-    let client = sql("
-        update build_jobs set status = $1, started_at = null, finished_at = null, error_code = null, error_message = null
-        where id = $2 and job_id = $3 and $4 like '%,' || status || ',%'
-        returning client_id")
-    .text(first)
-    .text(id)
-    .text(job)
-    .text(from)
-    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
-    .await?;
-    record(tx, client, id, first, Some("replayed"), now).await
-}
-
-fn may_precede(to: BuildStatus) -> String {
-    status_events::may_precede(BuildStatus::ALL, |from| from.may_become(to))
-}
-
 /// The event of a change that was made for `client`; nothing when no row changed.
 async fn record(
     tx: &mut Tx,
@@ -389,5 +232,8 @@ fn read(row: &Row) -> Result<Build, DbError> {
         error_code: row.opt_text("error_code")?,
         error_message: row.opt_text("error_message")?,
         log_bytes: row.int("log_bytes")?,
+        preview: row.int("preview")? == 1,
+        report: row.opt_text("report")?,
+        compose: row.opt_text("compose")?,
     })
 }

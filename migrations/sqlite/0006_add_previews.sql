@@ -1,0 +1,4 @@
+-- A preview is a build that ends once it is known how the image would be made.
+alter table build_jobs add column preview integer not null default 0 check (preview in (0, 1));
+alter table build_jobs add column report text;
+alter table build_jobs add column compose text;
