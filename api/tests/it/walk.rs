@@ -50,7 +50,7 @@ pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
         "create_app" => json!({"slug": unique, "git_url": "https://git.example.com/a/b"}),
         "update_app" => json!({"git_branch": "stolen"}),
         "set_env" => json!({"value": "stolen"}),
-        "create_build" => json!({}),
+        "create_build" | "detect_app" => json!({}),
         "create_deployment" => json!({"server_id": ids["server_id"], "domain": "stolen.example.com"}),
         "create_deploy_key" => json!({"name": "k"}),
         "create_forge_host_key" => {
