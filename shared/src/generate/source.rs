@@ -38,6 +38,8 @@ enum Content {
 struct Files {
     /// Sorted, so that a directory is a range.
     paths: Vec<Box<str>>,
+    /// Sorted. They are no files here, but a build may follow them.
+    links: Vec<Box<str>>,
     content: Content,
 }
 
@@ -54,7 +56,7 @@ impl SourceTree {
     /// Looks at a directory on disk.
     pub fn open(root: &Path) -> Result<Self, SourceError> {
         let root = root.canonicalize()?;
-        let mut paths = Vec::new();
+        let (mut paths, mut links) = (Vec::new(), Vec::new());
         let mut waiting = VecDeque::from([(RelPath::root(), 0)]);
         let mut budget = MAX_ENTRIES;
         'walk: while let Some((at, depth)) = waiting.pop_front() {
@@ -71,10 +73,12 @@ impl SourceTree {
                     paths.push(path.as_str().into());
                 } else if kind.is_dir() && depth < MAX_DEPTH && !is_pruned(&path) {
                     waiting.push_back((path, depth + 1));
+                } else if kind.is_symlink() {
+                    links.push(path.as_str().into());
                 }
             }
         }
-        Ok(Self::new(paths, Content::Disk(root)))
+        Ok(Self::new(paths, links, Content::Disk(root)))
     }
 
     /// A tree that exists only in memory. Paths outside the grammar are absent, as they are on disk.
@@ -82,13 +86,14 @@ impl SourceTree {
         let checked = |path: &str| path.parse::<RelPath>().ok().map(|path| Box::from(path.as_str()));
         let files: BTreeMap<Box<str>, Arc<str>> =
             files.into_iter().filter_map(|(path, text)| Some((checked(path)?, text.into()))).collect();
-        Self::new(files.keys().cloned().collect(), Content::Memory(files))
+        Self::new(files.keys().cloned().collect(), Vec::new(), Content::Memory(files))
     }
 
-    fn new(mut paths: Vec<Box<str>>, content: Content) -> Self {
+    fn new(mut paths: Vec<Box<str>>, mut links: Vec<Box<str>>, content: Content) -> Self {
         paths.sort_unstable();
+        links.sort_unstable();
         let range = 0..paths.len();
-        Self { files: Arc::new(Files { paths, content }), range, prefix: String::new() }
+        Self { files: Arc::new(Files { paths, links, content }), range, prefix: String::new() }
     }
 
     /// The same tree seen from one of its directories.
@@ -125,6 +130,14 @@ impl SourceTree {
 
     pub fn has_directory(&self, path: &str) -> bool {
         path.parse().is_ok_and(|path: RelPath| !path.is_root() && !self.below(&path).is_empty())
+    }
+
+    /// Whether a link stands at the path or on the way to it.
+    pub fn is_behind_link(&self, path: &str) -> bool {
+        let Ok(path) = path.parse::<RelPath>() else { return false };
+        let on_the_way = std::iter::successors(Some(path), |path| (!path.is_root()).then(|| path.parent()));
+        let known = |path: RelPath| self.files.links.binary_search(&format!("{}{path}", self.prefix).into()).is_ok();
+        on_the_way.filter(|path| !path.is_root()).any(known)
     }
 
     /// The path as a checked value, when it is a file of the tree.
@@ -181,6 +194,9 @@ mod tests {
         assert_eq!(tree.paths().collect::<Vec<_>>(), ["a/real.txt"]);
         assert_eq!(tree.text("a/real.txt").as_deref(), Some("text"));
         assert_eq!((tree.text("package.json"), tree.text("out/secret"), tree.text("../x")), (None, None, None));
+        assert!(
+            tree.is_behind_link("package.json") && tree.is_behind_link("out/secret") && !tree.is_behind_link("a/x")
+        );
     }
 
     #[test]

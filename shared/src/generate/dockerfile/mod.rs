@@ -186,15 +186,19 @@ fn port_of_command(command: &str) -> Option<Port> {
     })
 }
 
-/// Whether a path is certainly not there: a plain one, that no build argument and no pattern completes.
+/// Whether a path is certainly not there: a plain one, that no build argument and no pattern completes, no link leads to,
+/// and that lies where the tree was looked at.
 fn is_missing(path: &str, tree: &SourceTree) -> bool {
     let path = path.trim_matches(['"', '\'']).trim_start_matches("./").trim_matches('/');
-    let plain =
-        !path.is_empty() && path.parse::<RelPath>().is_ok_and(|parsed| !parsed.is_root() && parsed.as_str() == path);
+    let seen = |part: &str| !part.is_empty() && !part.starts_with('.') && part != "node_modules";
+    let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
     plain
-        && path.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
+        && path.split('/').count() < 8
+        && path.split('/').all(seen)
+        && path.parse::<RelPath>().is_ok_and(|parsed| parsed.as_str() == path)
         && !tree.has(path)
         && !tree.has_directory(path)
+        && !tree.is_behind_link(path)
 }
 
 #[cfg(test)]
