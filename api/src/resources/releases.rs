@@ -194,6 +194,9 @@ fn image(build: Build) -> Result<Image, Problem> {
             port: build.port,
             health_path: build.health_path,
         }),
+        _ if build.preview => {
+            Err(Problem::conflict("build_is_preview", "The build was a preview and made no image. Build the app."))
+        }
         (status, ..) => Err(Problem::conflict("build_not_successful", format!("The build is {status}."))),
     }
 }

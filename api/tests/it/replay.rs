@@ -153,6 +153,10 @@ async fn a_source_is_looked_at_without_an_image() {
     assert_eq!((&seen["status"], seen.get("image_digest")), (&json!("success"), None));
     assert_eq!((&seen["report"]["app"]["stack"], &seen["compose"]), (&json!("node"), &json!("services: {}")));
     assert_eq!(seen["dockerfile"], "FROM node:24-slim AS build");
+    let customer = t.make_customer(&token).await;
+    let server = t.make_server(&token, &customer).await;
+    let release = json!({"server_id": server, "build_id": id, "domain": "preview.example.com"});
+    t.post(&token, &format!("/v1/apps/{app}/deployments"), release).await.problem(409, "build_is_preview");
     let listed = t.get(&token, &format!("/v1/apps/{app}/builds")).await.ok(200);
     assert!(listed["items"].as_array().expect("items").iter().all(|build| build.get("report").is_none()));
     t.close().await;

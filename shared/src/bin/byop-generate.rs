@@ -89,13 +89,13 @@ fn run(options: &Options) -> Result<u8, String> {
     let path = options.path.clone().unwrap_or_default();
     let tree = SourceTree::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let generator = Generator::default();
-    let report = generator.report(&tree, &options.wishes);
+    let (recipe, report) = generator.examine(&tree, &options.wishes);
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
     } else {
         print!("{}", report.text());
     }
-    if let Ok(recipe) = generator.recipe(&tree, &options.wishes) {
+    if let Ok(recipe) = recipe {
         deliver(options, &recipe)?;
     }
     Ok(match report.outcome {

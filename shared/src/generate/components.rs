@@ -67,7 +67,7 @@ pub fn below(generator: &Generator, look: &Look<'_>) -> Vec<Component> {
 
 /// The apps of a repository that says by a workspace or a compose file, or by having none at its root, that it holds
 /// several; none when it is a single one.
-pub fn several(generator: &Generator, look: &Look<'_>) -> Vec<Component> {
+pub fn several(generator: &Generator, look: &Look<'_>, has_own: bool) -> Vec<Component> {
     let parts = OwnCompose::read(&look.here).map_or(0, |own| own.built().count());
     let is_workspace = ["pnpm-workspace.yaml", "turbo.json", "nx.json", "lerna.json", "go.work"]
         .iter()
@@ -76,7 +76,7 @@ pub fn several(generator: &Generator, look: &Look<'_>) -> Vec<Component> {
         || ["Cargo.toml", "pyproject.toml"]
             .iter()
             .any(|name| look.here.text(name).is_some_and(|text| text.contains("workspace]")));
-    if !is_workspace && parts < 2 && generator.plan(look).is_ok() {
+    if !is_workspace && parts < 2 && has_own {
         return Vec::new();
     }
     let found = below(generator, look);

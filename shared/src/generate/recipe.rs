@@ -66,8 +66,6 @@ pub struct Recipe {
     /// None for what does not answer HTTP.
     pub port: Option<Port>,
     pub health_path: HealthPath,
-    /// Whether the image brings a health check of its own.
-    pub has_health_check: bool,
     pub start: Vec<String>,
     pub volumes: Vec<String>,
     pub about: About,
@@ -181,7 +179,6 @@ impl Generator {
             stack,
             port: plan.runtime.port,
             health_path: plan.runtime.health.map_or_else(HealthPath::root, |health| health.path),
-            has_health_check: true,
             start: plan.runtime.start,
             volumes: plan.runtime.volumes,
             about: plan.about,
@@ -219,7 +216,6 @@ fn from_own(own: OwnDockerfile, look: &Look<'_>, mut notes: Vec<String>) -> Reci
         stack: "dockerfile",
         port: Some(port),
         health_path: wishes.health_path.clone().unwrap_or_else(HealthPath::root),
-        has_health_check: own.has_health_check,
         start: own.command.split_whitespace().map(str::to_owned).collect(),
         volumes: own.volumes,
         about: About::default(),

@@ -99,13 +99,18 @@ pub struct Report {
 impl Generator {
     /// What is in the tree, and what would be built.
     pub fn report(&self, tree: &SourceTree, wishes: &Wishes) -> Report {
+        self.examine(tree, wishes).1
+    }
+
+    /// The recipe and the report of one look at the tree.
+    pub fn examine(&self, tree: &SourceTree, wishes: &Wishes) -> (Result<Recipe, GenerateError>, Report) {
         let look = Look::new(tree, &wishes.base_directory, wishes);
         let made = self.recipe(tree, wishes);
         let planned = self.plan(&look);
-        let several = components::several(self, &look);
+        let several = components::several(self, &look, planned.is_ok());
         let compose = OwnCompose::read(&look.here);
         let app = made.as_ref().ok().map(|recipe| chosen(recipe, planned.ok(), &look, compose.as_ref()));
-        Report {
+        let report = Report {
             outcome: made.as_ref().map_or_else(outcome, |_| Outcome::Found),
             error: made.as_ref().err().map(|e| Refusal { code: e.code(), message: e.to_string() }),
             dockerfile: dockerfile_report(&look, made.as_ref().ok()),
@@ -113,7 +118,8 @@ impl Generator {
             components: several,
             candidates: detect::candidates(self.stacks(), &look),
             app,
-        }
+        };
+        (made, report)
     }
 }
 

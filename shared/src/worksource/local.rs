@@ -117,11 +117,7 @@ impl LocalHandler {
         let image = image.as_ref();
         let done = || async move {
             let mut tx = self.db.begin().await?;
-            let (fence, now) = (lease.fence(), self.db.now_ms());
-            let moved = match image {
-                Some(image) => builds::finish_success(&mut tx, fence, id, image, now).await?,
-                None => builds::finish_preview(&mut tx, fence, id, now).await?,
-            };
+            let moved = builds::finish_success(&mut tx, lease.fence(), id, image, self.db.now_ms()).await?;
             registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
             // What a late attempt would take back belongs to the next one.
             Ok(moved && tx.commit_under(lease.fence()).await?)

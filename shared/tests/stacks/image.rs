@@ -3,18 +3,19 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use libtest_mimic::Failed;
 use shared::generate::{DOCKERFILE_NAME, DockerfileSource, Recipe};
 
 use crate::{App, Run};
+
+const LIMIT_S: u64 = 90;
 
 /// An image and its container, removed at the end.
 struct Running {
@@ -37,8 +38,9 @@ pub fn check(app: &App, run: &Run) -> Result<(), Failed> {
     let running = Running { name: format!("byop-test-{}-{}", app.name, std::process::id()) };
     let name = running.name.as_str();
     build(name, &app.tree, &found)?;
+    let mut events = events(name)?;
     start(name, run)?;
-    wait_until_healthy(name)?;
+    wait_until_healthy(name, &mut events)?;
     let ip = docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name])?;
     let address = format!("{ip}:{}", found.port.ok_or("no port")?);
     let answer = get(&address, &run.path)?;
@@ -96,20 +98,29 @@ fn start(name: &str, run: &Run) -> Result<(), Failed> {
     docker(&argv).map(|_| ())
 }
 
-fn wait_until_healthy(name: &str) -> Result<(), Failed> {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
-        match docker(&["inspect", "-f", "{{.State.Health.Status}}", name])?.as_str() {
-            "healthy" => return Ok(()),
-            "starting" if Instant::now() < deadline => thread::sleep(Duration::from_millis(200)),
-            state => {
-                let health = docker(&["inspect", "-f", "{{json .State}}", name])?;
-                let log = Command::new("docker").args(["logs", "--tail", "30", name]).output()?;
-                let log = [log.stdout, log.stderr].concat();
-                return Err(format!("{name} is {state}: {health}\n{}", String::from_utf8_lossy(&log)).into());
-            }
-        }
+/// Docker's own account of the container, from before it is made; it ends by itself after [`LIMIT_S`].
+fn events(name: &str) -> Result<Child, Failed> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let (since, until) = (format!("--since={now}"), format!("--until={}", now + LIMIT_S));
+    let filter = format!("container={name}");
+    let argv = ["events", &since, &until, "--filter", &filter, "--format", "{{.Action}}"];
+    Ok(Command::new("docker").args(argv).stdout(Stdio::piped()).spawn()?)
+}
+
+/// Follows the account until the container is well or cannot become so.
+fn wait_until_healthy(name: &str, events: &mut Child) -> Result<(), Failed> {
+    let told = BufReader::new(events.stdout.take().ok_or("no events")?).lines();
+    let mut told = told.map_while(Result::ok);
+    let last = told.find(|line| line.starts_with("health_status") || line == "die");
+    events.kill()?;
+    events.wait()?;
+    if last.as_deref() == Some("health_status: healthy") {
+        return Ok(());
     }
+    let health = docker(&["inspect", "-f", "{{json .State}}", name])?;
+    let log = Command::new("docker").args(["logs", "--tail", "30", name]).output()?;
+    let log = [log.stdout, log.stderr].concat();
+    Err(format!("{name} is {last:?}: {health}\n{}", String::from_utf8_lossy(&log)).into())
 }
 
 fn get(address: &str, path: &str) -> Result<String, Failed> {

@@ -32,9 +32,8 @@ pub async fn generate(order: &BuildOrder, source: &Source, log: &mut BuildLog) -
     let root = source.path.clone();
     let decide = move || -> Result<(Recipe, Report, SourceTree), BuildFailure> {
         let tree = SourceTree::open(&root).map_err(|e| unusable(std::io::Error::other(e)))?;
-        let generator = Generator::default();
-        let recipe = generator.recipe(&tree, &wishes).map_err(|e| explain(&e))?;
-        Ok((recipe, generator.report(&tree, &wishes), tree))
+        let (recipe, report) = Generator::default().examine(&tree, &wishes);
+        Ok((recipe.map_err(|e| explain(&e))?, report, tree))
     };
     let decided = tokio::task::spawn_blocking(decide).await.map_err(|e| unusable(std::io::Error::other(e)))?;
     let (recipe, report, tree) = decided?;

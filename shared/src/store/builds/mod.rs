@@ -7,9 +7,7 @@
 
 mod progress;
 
-pub use progress::{
-    advance, begin_again, finish_abandoned, finish_failed, finish_preview, finish_success, set_commit, set_plan,
-};
+pub use progress::{advance, begin_again, finish_abandoned, finish_failed, finish_success, set_commit, set_plan};
 
 use super::{
     DbError, On, Row, Tx, sql,

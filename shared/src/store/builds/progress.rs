@@ -68,46 +68,36 @@ pub async fn set_plan(on: impl Into<On<'_>>, fence: Fence, id: BuildId, plan: &P
     Ok(changed == 1)
 }
 
-/// Ends a preview: it is known how the image would be made, and there is none. Returns whether it did.
-pub async fn finish_preview(tx: &mut Tx, fence: Fence, id: BuildId, now: i64) -> Result<bool, DbError> {
-    let client = sql("
-        update build_jobs set status = $1, finished_at = $2,
-          log_bytes = coalesce((select max(total) from log_segments where entity_id = $3), 0)
-        where id = $3 and job_id = $4 and preview = 1 and $5 like '%,' || status || ',%'
-          and exists (select 1 from jobs where id = $4 and attempt = $6 and state = 'running')
-        returning client_id")
-    .text(BuildStatus::Success)
-    .int(now)
-    .text(id)
-    .text(fence.job)
-    .text(may_precede(BuildStatus::Success))
-    .int(fence.attempt)
-    .fetch_optional(&mut *tx, |r| r.parse("client_id"))
-    .await?;
-    record(tx, client, id, BuildStatus::Success, Some("preview"), now).await
-}
-
-/// Ends a build with its image, and makes it the app's current one unless a newer build's is. Returns whether it did.
-pub async fn finish_success(tx: &mut Tx, fence: Fence, id: BuildId, image: &Image, now: i64) -> Result<bool, DbError> {
+/// Ends a build with its image, and makes it the app's current one unless a newer build's is; a preview, and only that,
+/// without one. Returns whether it did.
+pub async fn finish_success(
+    tx: &mut Tx,
+    fence: Fence,
+    id: BuildId,
+    image: Option<&Image>,
+    now: i64,
+) -> Result<bool, DbError> {
     let client = sql("
         update build_jobs set status = $1, finished_at = $2, image_repository = $3, image_tag = $4, image_digest = $5,
           log_bytes = coalesce((select max(total) from log_segments where entity_id = $6), 0)
         where id = $6 and job_id = $7 and $8 like '%,' || status || ',%'
+          and (preview = 1) = (cast($5 as text) is null)
           and exists (select 1 from jobs where id = $7 and attempt = $9 and state = 'running')
         returning client_id")
     .text(BuildStatus::Success)
     .int(now)
-    .text(&image.repository)
-    .text(&image.tag)
-    .text(&image.digest)
+    .opt_text(image.map(|image| &image.repository))
+    .opt_text(image.map(|image| &image.tag))
+    .opt_text(image.map(|image| &image.digest))
     .text(id)
     .text(fence.job)
     .text(may_precede(BuildStatus::Success))
     .int(fence.attempt)
     .fetch_optional(&mut *tx, |r| r.parse("client_id"))
     .await?;
-    let moved = record(tx, client, id, BuildStatus::Success, Some(&image.digest), now).await?;
-    if moved {
+    let detail = image.map_or("preview", |image| &image.digest);
+    let moved = record(tx, client, id, BuildStatus::Success, Some(detail), now).await?;
+    if let (true, Some(image)) = (moved, image) {
         set_current_image(tx, id, image, now).await?;
     }
     Ok(moved)
