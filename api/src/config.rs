@@ -52,6 +52,8 @@ pub struct Quotas {
     pub api_keys: i64,
     /// Queued jobs.
     pub jobs: i64,
+    /// What its rented servers may cost in a full month, in whole units of each currency; 0 is no cap.
+    pub monthly_cost: u32,
 }
 
 /// Whose tokens the registry accepts: the key that signs them and its self-signed certificate.
@@ -102,7 +104,7 @@ fn signups(dev_mode: bool) -> Result<Signups, ConfigError> {
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { apps: 200, customers: 1000, servers: 200, api_keys: 100, jobs: 500 }
+        Self { apps: 200, customers: 1000, servers: 200, api_keys: 100, jobs: 500, monthly_cost: 0 }
     }
 }
 
@@ -115,6 +117,7 @@ impl Quotas {
             servers: parsed("BYOP_MAX_SERVERS", most.servers)?,
             api_keys: parsed("BYOP_MAX_API_KEYS", most.api_keys)?,
             jobs: parsed("BYOP_MAX_JOBS", most.jobs)?,
+            monthly_cost: parsed("BYOP_QUOTA_MONTHLY_COST", most.monthly_cost)?,
         })
     }
 }

@@ -24,6 +24,7 @@ mod problem;
 mod quotas;
 mod registry;
 mod resources;
+mod secret;
 mod typed;
 mod words;
 

@@ -19,6 +19,8 @@ pub enum Tag {
     Builds,
     /// The end-customers.
     Customers,
+    /// Accounts at clouds: what they offer, what is rented there, and what was found there.
+    Clouds,
     /// One VPS per customer.
     Servers,
     /// Releases on servers.
@@ -31,6 +33,9 @@ type Service<T> = OpenApiService<T, ()>;
 
 /// Every operation. They hold no state: each finds the server's in its request.
 pub fn service() -> Service<impl OpenApi + 'static> {
+    let clouds =
+        (r::provider_accounts::ProviderAccounts, r::catalogs::Catalogs, r::machines::Machines, r::findings::Findings);
+    let servers = (r::server_orders::ServerOrders, r::servers::Servers, r::server_actions::ServerActions);
     let operations = (
         r::sessions::Sessions,
         r::api_keys::ApiKeys,
@@ -40,7 +45,8 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         r::forge_host_keys::ForgeHostKeys,
         r::builds::Builds,
         r::customers::Customers,
-        r::servers::Servers,
+        clouds,
+        servers,
         r::deployments::Deployments,
         r::releases::Releases,
         r::operators::Operators,

@@ -1,11 +1,16 @@
 //! How much one client may have, so that none fills the database or the queue.
 //!
-//! Absent: exactness. Two requests at the same moment may both be the last one that fits.
+//! Invariant: of requests that spend money, one at a time is looked at, so that no two are both the last one that fits.
+//! Absent: the same exactness for what is counted.
 
 pub use shared::store::counts::Counted;
 use shared::{
-    domain::ClientId,
-    store::{Tx, counts::count},
+    domain::{ClientId, cloud::decimal},
+    store::{
+        Tx, clients,
+        counts::{count, monthly_cost},
+        servers::Monthly,
+    },
 };
 
 use crate::{app::App, problem::Problem};
@@ -32,4 +37,38 @@ pub async fn check(app: &App, tx: &mut Tx, client: ClientId, what: Counted) -> R
         Counted::QueuedJobs => Problem { status: Problem::too_many(0).status, retry_after: Some(JOBS_WAIT), ..refused },
         _ => refused,
     })
+}
+
+/// What a server is expected to cost, before a request and after it.
+#[derive(Clone, Copy)]
+pub struct Spending<'a> {
+    pub before: Option<&'a Monthly>,
+    pub after: Option<&'a Monthly>,
+}
+
+/// Refuses when the client's servers would cost more in a month than they may. To be asked in the transaction that stored
+/// what the server costs now, which is then rolled back.
+pub async fn check_spending(app: &App, tx: &mut Tx, client: ClientId, of: Spending<'_>) -> Result<(), Problem> {
+    let cap = i64::from(app.config.quotas.monthly_cost) * 1_000_000;
+    if cap == 0 {
+        return Ok(());
+    }
+    let Some(Monthly { micros, currency }) = of.after else {
+        let detail =
+            "There is a spending cap, and what this costs in a month is not known. Ask for a check of the account.";
+        return Err(Problem::conflict("price_unknown", detail));
+    };
+    let before = of.before.filter(|b| &b.currency == currency).map_or(0, |b| b.micros);
+    let more = micros - before;
+    clients::lock(tx, client).await?;
+    let all = monthly_cost(tx, client).await?;
+    let total = all.into_iter().find(|(c, _)| c == currency).map_or(0, |(_, sum)| sum);
+    if more <= 0 || total <= cap {
+        return Ok(());
+    }
+    let (cap, spent, more) = (decimal(cap), decimal(total - more), decimal(more));
+    let detail = format!(
+        "The cap is {cap} {currency} a month. What you have costs up to {spent} {currency}, and this would add {more}."
+    );
+    Err(Problem::conflict("spending_cap", detail))
 }

@@ -10,8 +10,9 @@ use poem_openapi::{
 };
 use serde_json::Value;
 use shared::domain::{
-    ApiKeyId, AppId, BuildId, ClientId, CommitSha, CustomerId, DeployKeyId, DeploymentId, DomainName, EmailAddress,
-    EnvName, GitRef, HealthPath, HostAddress, ImageDigest, JobId, LoginName, RelPath, ServerId, Slug, UserId,
+    AccessKeyId, AccountId, ApiKeyId, AppId, BuildId, ClientId, CloudLogin, CommitSha, CustomerId, DeployKeyId,
+    DeploymentId, DomainName, EmailAddress, EnvName, FindingId, GitRef, HealthPath, HostAddress, ImageDigest, JobId,
+    LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn, ServerId, SizeCode, Slug, UserId,
 };
 
 /// A text type with a grammar of its own.
@@ -26,7 +27,8 @@ macro_rules! grammar {
 }
 
 grammar! {
-    "uuid": ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeployKeyId, DeploymentId, JobId, ServerId, UserId;
+    "uuid": AccountId, ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeployKeyId, DeploymentId, FindingId, JobId,
+        MachineId, ServerId, UserId;
     "slug": Slug;
     "commit": CommitSha;
     "git-ref": GitRef;
@@ -38,6 +40,12 @@ grammar! {
     "image-digest": ImageDigest;
     "login": LoginName;
     "email": EmailAddress;
+    "region": RegionCode;
+    "size": SizeCode;
+    "access-key-id": AccessKeyId;
+    "role-arn": RoleArn;
+    "cloud-login": CloudLogin;
+    "ovh-project": OvhProject;
 }
 
 /// A domain type in a request or an answer.

@@ -9,9 +9,13 @@ use poem_openapi::{
 };
 use serde_json::Value;
 use shared::{
-    domain::status::{BuildStatus, DeploymentStatus, ServerStatus},
+    domain::status::{BuildStatus, DeploymentStatus, MachineState, ServerStatus},
+    names::RecordBy,
     queue::{JobKind, JobState},
-    store::{app_env::EnvScope, apps::DockerfileMode, deployments::Desired},
+    store::{
+        app_env::EnvScope, apps::DockerfileMode, deployments::Desired, findings::Verdict,
+        provider_accounts::AccountStatus,
+    },
 };
 
 /// A type with a few values, each with a text.
@@ -40,7 +44,11 @@ macro_rules! words {
 words! {
     BuildStatus, "How far a build is. `success`, `failed` and `cancelled` are ends.";
     ServerStatus, "How far a server is. It can be used when it is `ready`.";
+    MachineState, "How far a machine at a cloud is. It costs something while it is `present` or `leaving`.";
+    AccountStatus, "What is known of an account's credentials. `unchecked`: not looked at since they were changed; `incomplete`: they work, and lack a permission; `refused`: the cloud does not accept them.";
+    Verdict, "What is wrong with a machine. `orphan`: it bears the engine's name and no server wants it; `duplicate`: a server has another one; `zombie`: a server wants it and the cloud does not show it.";
     DeploymentStatus, "How far a deployment is. It serves its domain when it is `live`.";
+    RecordBy, "Who sees to a domain's record. `by_us`: the engine will set it, in an account that serves the zone; `by_hand`: somebody has to, because no account serves the zone or the engine may not; `set`: the engine has set it.";
     Desired, "What a deployment is meant to be.";
     DockerfileMode, "`auto`: the repository's own Dockerfile when it has one, else a generated one. `generate`: always a generated one.";
     EnvScope, "Where a variable is used: while the image is built, in the running container, or both.";

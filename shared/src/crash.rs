@@ -20,6 +20,70 @@ pub async fn around<T>(step: &'static str, work: impl Future<Output = T>) -> T {
     done
 }
 
+/// A place between what is durable and what is not: a write of the database, a request to a cloud. Only tests see it.
+pub fn boundary(_place: &'static str) {
+    #[cfg(feature = "testing")]
+    plan::reached(_place);
+}
+
+/// Deaths inside one process: the task that runs under a plan ends at one of its boundaries, as if the process had.
+#[cfg(feature = "testing")]
+pub mod plan {
+    use std::{
+        panic::{AssertUnwindSafe, resume_unwind},
+        sync::{Arc, Mutex, PoisonError},
+    };
+
+    use futures::FutureExt;
+
+    tokio::task_local! { static PLAN: Arc<Plan>; }
+
+    /// Which boundary is the last one, and which were reached.
+    #[derive(Debug, Default)]
+    pub struct Plan {
+        deaths: Vec<usize>,
+        reached: Mutex<Vec<&'static str>>,
+    }
+
+    /// The task died.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Died;
+
+    impl Plan {
+        /// Dies at each of these boundaries, counted from 0 over all runs under the plan.
+        pub fn dying_at(deaths: impl IntoIterator<Item = usize>) -> Arc<Self> {
+            Arc::new(Self { deaths: deaths.into_iter().collect(), reached: Mutex::default() })
+        }
+
+        /// The boundaries reached so far.
+        pub fn reached(&self) -> Vec<&'static str> {
+            self.reached.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+    }
+
+    pub(super) fn reached(place: &'static str) {
+        let Ok(plan) = PLAN.try_with(Arc::clone) else { return };
+        let number = {
+            let mut reached = plan.reached.lock().unwrap_or_else(PoisonError::into_inner);
+            reached.push(place);
+            reached.len() - 1
+        };
+        if plan.deaths.contains(&number) {
+            // Unlike a panic it is not reported: it is what was asked for.
+            resume_unwind(Box::new(Died));
+        }
+    }
+
+    /// Runs something to its end or to its death. What it holds is dropped then: its transactions are rolled back.
+    pub async fn run<T>(plan: &Arc<Plan>, work: impl Future<Output = T>) -> Result<T, Died> {
+        match PLAN.scope(plan.clone(), AssertUnwindSafe(work).catch_unwind()).await {
+            Ok(done) => Ok(done),
+            Err(payload) if payload.is::<Died>() => Err(Died),
+            Err(other) => resume_unwind(other),
+        }
+    }
+}
+
 /// Waits until a process that was to die at `place` has, and checks that it did it in this way.
 #[cfg(feature = "testing")]
 pub async fn dies(process: &mut std::process::Child, place: &str) {

@@ -20,6 +20,8 @@ pub mod docker;
 pub mod failure;
 #[cfg(all(feature = "queue", feature = "ssh"))]
 pub mod login;
+#[cfg(feature = "queue")]
+pub mod names;
 #[cfg(feature = "providers")]
 pub mod providers;
 #[cfg(feature = "queue")]

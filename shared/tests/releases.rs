@@ -53,6 +53,8 @@ async fn world(scratch: &Scratch) -> World {
         host_public_key: None,
         login_public_key: None,
         login_private_key_sealed: None,
+        account: None,
+        monthly: None,
     };
     let mut tx = db.begin().await.unwrap();
     servers::insert(&mut tx, &db, &new).await.unwrap();

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use shared::{
     config::{ConfigError, optional, parsed, required, seconds, switch},
     docker::EngineUrl,
+    generate::{Bases, BasesError},
 };
 
 const MIB: u64 = 1 << 20;
@@ -21,6 +22,8 @@ pub struct BuildConfig {
     pub image: String,
     pub limits: BuildLimits,
     pub registry: Registry,
+    /// Where base images of generated Dockerfiles come from.
+    pub bases: Bases,
     /// How many builds run at the same time in this process.
     pub concurrency: usize,
     pub log_bytes: u64,
@@ -111,6 +114,7 @@ impl BuildConfig {
             image: parsed("BYOP_BUILD_IMAGE", "byop/builder:1".to_owned())?,
             limits: BuildLimits::from_env()?,
             registry,
+            bases: bases()?,
             concurrency: at_least_one("BYOP_BUILD_CONCURRENCY", 1)?,
             log_bytes: parsed("BYOP_BUILD_LOG_BYTES", 10 * MIB)?,
             work_dir: parsed("BYOP_BUILD_DIR", "/var/lib/byop/builds".to_owned())?.into(),
@@ -155,6 +159,19 @@ impl BuildLimits {
             source_bytes: mebibytes("BYOP_BUILD_SOURCE_MB", 2048)?,
         })
     }
+}
+
+/// `BYOP_BASE_PREFIX`, and the file that `BYOP_BASE_DIGESTS` names.
+fn bases() -> Result<Bases, ConfigError> {
+    const DIGESTS: &str = "BYOP_BASE_DIGESTS";
+    let read = |path| {
+        std::fs::read_to_string(&path).map_err(|e| ConfigError::invalid(DIGESTS, format!("{path} cannot be read: {e}")))
+    };
+    let digests = optional(DIGESTS).map(read).transpose()?.unwrap_or_default();
+    Bases::new(optional("BYOP_BASE_PREFIX").as_deref(), &digests).map_err(|e| {
+        let name = if matches!(e, BasesError::Prefix(_)) { "BYOP_BASE_PREFIX" } else { DIGESTS };
+        ConfigError::invalid(name, e.to_string())
+    })
 }
 
 fn mebibytes(name: &'static str, default: u64) -> Result<u64, ConfigError> {

@@ -54,7 +54,7 @@ impl Builder {
         let dir = WorkDir::create(self.directory(order))?;
         let source = fetch::fetch(&self.config, order, &dir, &mut log).await?;
         report.commit(&source.commit).await?;
-        let recipe = generate::generate(order, &source, &mut log).await?;
+        let recipe = generate::generate(&self.config.bases, (order, &source), report.as_ref(), &mut log).await?;
         report.plan(recipe.plan.clone()).await?;
         if order.preview {
             return Ok(None);

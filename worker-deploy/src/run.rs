@@ -8,7 +8,7 @@ use shared::{
         status::{DeploymentStatus as Status, ServerStatus},
     },
     failure::Failure,
-    login,
+    login, names,
     queue::{Handler, Job, JobError, Lease, StopReason},
     redact::Redactor,
     ssh::Session,
@@ -210,7 +210,7 @@ impl Attempt<'_> {
         }
         let wrong = match steps::leads_here(server, &d.traefik_domain, self.settings.lookup).await? {
             Ok(()) => return Ok(()),
-            Err(wrong) => wrong,
+            Err(wrong) => format!("{wrong}; {}", self.see_to_name(server).await?),
         };
         let first = d.status == Status::Pending;
         let began = if first { self.db.now_ms() } else { d.updated_at };
@@ -221,6 +221,16 @@ impl Attempt<'_> {
             self.log.write(&format!("waiting: {wrong}")).await;
         }
         Err(later)
+    }
+
+    /// Has the accounts looked into that may set the domain's record; what becomes of it, in words for the client.
+    async fn see_to_name(&self, server: &Server) -> Result<String, Failure> {
+        let (d, address) = (&self.release.deployment, server.address.as_deref());
+        let mut tx = self.db.begin().await?;
+        names::ask(&mut tx, self.db, d.client, &d.traefik_domain, address).await?;
+        tx.commit().await?;
+        let guide = names::guide(self.db, d.client, &d.traefik_domain, address.unwrap_or_default()).await?;
+        Ok(guide.words())
     }
 
     async fn go_live(&self, server: &Server) -> Result<(), Failure> {
@@ -326,6 +336,11 @@ impl Attempt<'_> {
             Change::Live(place) => deployments::set_live(&mut tx, self.db, fence, id, place).await?,
             Change::Deleted => deployments::set_deleted(&mut tx, self.db, fence, id).await?,
         };
+        if written && !matches!(change, Change::To(_)) {
+            // A domain may have come free; its record leads here no more.
+            let d = &self.release.deployment;
+            names::ask_to_leave(&mut tx, self.db, d.client, d.server).await?;
+        }
         Ok(written && tx.commit_under(fence).await?)
     }
 }

@@ -1,24 +1,36 @@
 //! The story of a server's job: make it, or remove it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use shared::{
     crash::around,
     domain::{ServerId, status::ServerStatus as Status},
     failure::Failure,
-    providers::{Host, Local, Provider},
-    queue::{Handler, Job, JobError, Lease, StopReason},
-    ssh::Session,
+    names,
+    queue::{Handler, Job, JobError, JobKind, Lease, NewJob, StopReason, enqueue, is_active},
     store::{
-        Db, DbError, Fence, Patience,
-        servers::{self, Server},
+        Db, DbError, Fence, Patience, Tx, machines,
+        servers::{self, Server, Wish},
     },
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{log::ServerLog, settings::Settings, steps};
+use crate::{
+    clouds::Clouds,
+    log::ServerLog,
+    prepare::{Contact, Keeping, OverSsh, Preparer, Visit},
+    settings::Settings,
+    source::{Source, is_rented},
+    steps,
+};
 
+/// Before the next job takes on what one that ended has left at a cloud.
+const HAND_ON_MS: i64 = 10_000;
+/// The same when a job before it has failed at that too: credentials that were taken away stay away for long.
+const HAND_ON_AGAIN_MS: i64 = 300_000;
+/// How long what somebody asked of a machine may take, whoever works on it.
+pub const WISH: Duration = Duration::from_secs(1800);
 /// Between two tries to connect to a machine of ours that boots.
 const BETWEEN: Duration = Duration::from_millis(100);
 
@@ -26,6 +38,8 @@ const BETWEEN: Duration = Duration::from_millis(100);
 pub struct ProvisionWorker {
     pub(crate) db: Db,
     pub(crate) settings: Settings,
+    pub(crate) clouds: Arc<Clouds>,
+    pub(crate) preparer: Box<dyn Preparer>,
 }
 
 /// One attempt of one server's job.
@@ -37,7 +51,7 @@ pub struct Attempt<'a> {
     /// An earlier attempt waited for the server already.
     resumed: bool,
     pub log: ServerLog,
-    pub provider: Box<dyn Provider>,
+    pub source: Source,
 }
 
 #[async_trait]
@@ -64,35 +78,48 @@ impl Handler for ProvisionWorker {
             return Ok(());
         };
         let code = if state == "cancelled" { "cancelled" } else { "gave_up" };
-        self.end_unfenced(job, &server, code, reason).await.map_err(JobError::from)
+        if server.job.is_some_and(|now| now != job.id) {
+            // A later job works on the server, and says how it ends.
+            return Ok(());
+        }
+        let done = match &server.wish {
+            Some(wish) if ending(&server).is_none() => self.wish_unfenced(&server, wish, state, reason).await,
+            _ => self.end_unfenced(job, &server, code, reason).await,
+        };
+        done.map_err(JobError::from)
     }
 }
 
 impl ProvisionWorker {
-    pub fn new(db: Db, settings: Settings) -> Self {
-        Self { db, settings }
+    pub fn new(db: Db, settings: Settings, clouds: Arc<Clouds>) -> Self {
+        Self { db, settings, clouds, preparer: Box::new(OverSsh) }
+    }
+
+    /// With somebody else who goes to machines.
+    pub fn preparing(self, preparer: Box<dyn Preparer>) -> Self {
+        Self { preparer, ..self }
     }
 
     async fn work(&self, lease: &Lease, id: ServerId) -> Result<(), Failure> {
         let server = servers::load(&self.db, lease.fence(), id).await?.ok_or(Failure::Stopped)?;
-        let attempt = self.attempt(lease.fence(), is_last(&lease.job), &server)?;
-        if server.delete_requested_at.is_some() { attempt.remove(server).await } else { attempt.make(server).await }
-    }
-
-    fn attempt(&self, fence: Fence, last: bool, server: &Server) -> Result<Attempt<'_>, Failure> {
-        let log = ServerLog::new(self.db.clone(), fence, server.client, server.id);
-        let resumed = server.status == Status::Booting;
-        Ok(Attempt { worker: self, fence, last, resumed, log, provider: self.provider(server)? })
-    }
-
-    fn provider(&self, server: &Server) -> Result<Box<dyn Provider>, Failure> {
-        match (server.provider.as_str(), &self.settings.local) {
-            ("host", _) => Ok(Box::new(Host)),
-            ("local", Some(local)) => Ok(Box::new(Local::new(local.clone()))),
-            (other, _) => {
-                Err(Failure::permanent("provider_missing", format!("this engine has no provider `{other}` set up")))
-            }
+        let attempt = self.attempt(lease.fence(), is_last(&lease.job), &server).await?;
+        if server.delete_requested_at.is_some() {
+            return attempt.remove(server).await;
         }
+        match server.wish.clone() {
+            Some(wish) if matches!(server.status, Status::Ready | Status::Stopped) => {
+                attempt.fulfil(server, &wish).await
+            }
+            _ => attempt.make(server).await,
+        }
+    }
+
+    async fn attempt(&self, fence: Fence, last: bool, server: &Server) -> Result<Attempt<'_>, Failure> {
+        let log = ServerLog::new(self.db.clone(), fence, server.client, server.id);
+        let source = self.source(server).await?;
+        let waited = server.status == Status::Creating && matches!(source, Source::Rented(_));
+        let resumed = waited || server.status == Status::Booting;
+        Ok(Attempt { worker: self, fence, last, resumed, log, source })
     }
 
     /// After a cancellation what was made is removed; any other reason leaves the work to the next attempt.
@@ -122,9 +149,9 @@ impl ProvisionWorker {
 
     /// Removes what was made for a server, from a machine that stays too.
     async fn undo(&self, fence: Fence, last: bool, server: &Server) -> Result<(), Failure> {
-        let attempt = self.attempt(fence, last, server)?;
+        let attempt = self.attempt(fence, last, server).await?;
         around("compensating", attempt.give_back(server)).await?;
-        Ok(attempt.provider.delete(server.id).await?)
+        attempt.machine_down(server).await
     }
 
     pub(crate) async fn fail(
@@ -142,11 +169,10 @@ impl ProvisionWorker {
 
     async fn end_unfenced(&self, job: &Job, server: &Server, code: &str, reason: &str) -> Result<(), Failure> {
         let Some(end) = ending(server) else { return Ok(()) };
-        if server.job.is_some_and(|now| now != job.id) {
-            // A later job works on the server, and says how it ends.
-            return Ok(());
+        if end == Status::Failed && is_rented(server) && steps::stands(&self.db, server).await? {
+            return self.hand_on(server, code, reason).await;
         }
-        if end == Status::Failed && self.provider(server).is_ok() {
+        if end == Status::Failed && self.source(server).await.is_ok() {
             let after = Fence { job: job.id, attempt: job.attempt + 1 };
             match self.undo(after, true, server).await {
                 Err(e) if server.provider == "host" => {
@@ -158,6 +184,42 @@ impl ProvisionWorker {
         let mut tx = self.db.begin().await?;
         servers::fail_unfenced(&mut tx, &self.db, server.id, end, code, reason).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+impl ProvisionWorker {
+    /// What a cloud has for a server is removed by a job of its own: only a job may write about machines.
+    async fn hand_on(&self, server: &Server, code: &str, reason: &str) -> Result<(), Failure> {
+        let mut tx = self.db.begin().await?;
+        if servers::fail_unfenced(&mut tx, &self.db, server.id, Status::Compensating, code, reason).await? {
+            self.another_job(&mut tx, server).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// A wish outlives the workers that died of it, or only while they worked on it, until its own time is over: the cloud
+    /// may be doing what was asked of it, and only a job can see that.
+    async fn wish_unfenced(&self, server: &Server, wish: &Wish, state: &str, reason: &str) -> Result<(), Failure> {
+        let age = Duration::from_millis(u64::try_from(self.db.now_ms() - server.updated_at).unwrap_or(0));
+        if state != "dead" || age > WISH {
+            servers::give_up_wish(&self.db, server.id, wish, ("gave_up", reason)).await?;
+            return Ok(());
+        }
+        let mut tx = self.db.begin().await?;
+        if !is_active(&mut tx, JobKind::Provision, server.id).await? {
+            self.another_job(&mut tx, server).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn another_job(&self, tx: &mut Tx, server: &Server) -> Result<(), DbError> {
+        let before = if server.status == Status::Compensating { HAND_ON_AGAIN_MS } else { HAND_ON_MS };
+        let run_at = Some(self.db.now_ms() + before);
+        let new = NewJob::new(JobKind::Provision, server.id, server.client);
+        let new = NewJob { exclusive_key: Some(server.id.to_string()), run_at, ..new };
+        let job = enqueue(&mut *tx, &self.db, &new).await?.id();
+        servers::set_job(tx, server.client, server.id, job).await?;
+        Ok(())
     }
 }
 
@@ -199,9 +261,10 @@ impl Attempt<'_> {
         self.reach(&server, Status::Creating).await?;
         let server = around("creating", self.create(server)).await?;
         self.reach(&server, Status::Booting).await?;
-        let session = around("booting", self.first_contact(&server)).await?;
+        let visit = around("booting", self.first_contact(&server)).await?;
+        let visit = around("host_key", self.own_host_key(&server, visit)).await?;
         self.reach(&server, Status::Bootstrapping).await?;
-        around("bootstrapping", self.prepare(&server, session)).await
+        around("bootstrapping", self.prepare(&server, visit)).await
     }
 
     async fn create(&self, server: Server) -> Result<Server, Failure> {
@@ -209,22 +272,13 @@ impl Attempt<'_> {
         if !self.resumed {
             self.log.write("creating the server").await;
         }
-        let reference = self.provider.create(&wanted).await?;
-        servers::set_provider_ref(db, self.fence, server.id, &reference).await?;
-        let until = Instant::now() + self.worker.settings.boot_limit;
-        let address = loop {
-            match self.provider.address(&wanted).await? {
-                Some(address) => break address,
-                None if Instant::now() < until => sleep(Duration::from_millis(100)).await,
-                None => return Err(Failure::transient("no_address", "the server gets no address")),
-            }
-        };
+        let address = self.worker.machine_up(&self.source, self.fence, &server, &wanted).await?;
         servers::set_address(db, self.fence, server.id, &address.host, i64::from(address.port)).await?;
         servers::load(db, self.fence, server.id).await?.ok_or(Failure::Stopped)
     }
 
-    async fn first_contact(&self, server: &Server) -> Result<Session, Failure> {
-        let (settings, ours) = (&self.worker.settings, self.provider.owns_machine());
+    async fn first_contact(&self, server: &Server) -> Result<Box<dyn Visit>, Failure> {
+        let (settings, ours) = (&self.worker.settings, self.source.owns_machine());
         if !self.resumed {
             self.log.write("waiting for the server to let us in").await;
             if let Some(key) = server.login_public_key.as_ref().filter(|_| !ours) {
@@ -234,16 +288,17 @@ impl Attempt<'_> {
         }
         let start = Instant::now();
         loop {
-            let (error, limit) = match steps::contact(&settings.master_key, server, settings.dev_mode).await? {
-                steps::Contact::Made(session) => return Ok(session),
-                steps::Contact::Silent(e) => (e, settings.boot_limit),
-                // Somebody has to put our key there, unless we did.
-                steps::Contact::Closed(e) if ours => return Err(e.into()),
-                steps::Contact::Closed(e) => (e, settings.login_limit),
+            let (error, limit) = match self.worker.preparer.contact(settings, server).await? {
+                Contact::Made(visit) => return Ok(visit),
+                Contact::Silent(e) => (e, settings.boot_limit),
+                // Somebody has to put our key there: a person, or the machine's own first start.
+                Contact::Closed(e) if !self.source.is_slow() => return Err(e.into()),
+                Contact::Closed(e) => (e, settings.login_limit),
             };
-            if !ours {
-                // A person may take long, so others have the worker meanwhile.
-                return Err(Failure::later(&self.worker.db, server.created_at, limit).unwrap_or_else(|| error.into()));
+            if self.source.is_slow() {
+                // It may take long, so others have the worker meanwhile.
+                let since = if ours { server.updated_at } else { server.created_at };
+                return Err(Failure::later(&self.worker.db, since, limit).unwrap_or_else(|| error.into()));
             }
             if start.elapsed() >= limit {
                 return Err(error.into());
@@ -252,17 +307,28 @@ impl Attempt<'_> {
         }
     }
 
-    async fn prepare(&self, server: &Server, session: Session) -> Result<(), Failure> {
+    /// A rented machine's first host key was in its user-data, which everything on it can read.
+    async fn own_host_key(&self, server: &Server, visit: Box<dyn Visit>) -> Result<Box<dyn Visit>, Failure> {
+        if !is_rented(server) {
+            return Ok(visit);
+        }
+        let (db, fence, settings) = (&self.worker.db, self.fence, &self.worker.settings);
+        machines::forget_orders(db, fence, server.id).await?;
+        visit.own_host_key(Keeping { db, fence, settings, server }).await
+    }
+
+    async fn prepare(&self, server: &Server, visit: Box<dyn Visit>) -> Result<(), Failure> {
         let (db, version) = (&self.worker.db, steps::version());
         if !servers::set_bootstrap_version(db, self.fence, server.id, Some(&version)).await? {
             return Err(Failure::Stopped);
         }
         let settings = &self.worker.settings.server;
-        let facts = steps::bootstrap(&session, settings, self.token(), &self.log).await?;
+        let facts = visit.bootstrap(settings, self.token(), &self.log).await?;
         servers::set_facts(db, self.fence, server.id, &version, &facts.to_string()).await?;
-        session.close().await;
+        visit.close().await;
         self.log.write("the server is ready").await;
-        self.reach(server, Status::Ready).await
+        self.reach(server, Status::Ready).await?;
+        Ok(names::ask_for_server(db, server.client, server.id, server.address.as_deref()).await?)
     }
 
     /// Moves the server on, unless an earlier attempt came further already.

@@ -9,6 +9,11 @@ use shared::{
     secrets::MasterKey,
 };
 
+use crate::{
+    accounts::{Lineage, SweepSettings},
+    rent::Pace,
+};
+
 /// Everything but the queue's own settings.
 #[derive(Clone)]
 pub struct Settings {
@@ -19,6 +24,9 @@ pub struct Settings {
     pub server: ServerSettings,
     /// How long a new server may take until it answers SSH.
     pub boot_limit: Duration,
+    /// Other waits than those that are right for a cloud; for tests.
+    pub pace: Option<Pace>,
+    pub sweep: SweepSettings,
     /// Machines of clients may have private addresses.
     pub dev_mode: bool,
     /// How long a client may take to put our key onto a machine of its own.
@@ -50,6 +58,8 @@ impl Settings {
             local: LocalSettings::from_env()?,
             server: ServerSettings::from_env()?,
             boot_limit: config::seconds("BYOP_BOOT_TIMEOUT_S", 300)?,
+            pace: None,
+            sweep: sweep()?,
             dev_mode: config::switch("BYOP_DEV_MODE")?,
             login_limit: config::seconds("BYOP_HOST_LOGIN_TIMEOUT_S", 900)?,
         })
@@ -100,4 +110,16 @@ fn pem(name: &'static str) -> Result<Option<String>, ConfigError> {
         return Err(ConfigError::invalid(name, "holds no PEM certificate"));
     }
     Ok(Some(text))
+}
+
+/// Findings are reported only, unless `BYOP_SWEEP_DELETE` is set and `BYOP_LINEAGE_FILE` names a file that is kept apart
+/// from the database.
+fn sweep() -> Result<SweepSettings, ConfigError> {
+    let usual = SweepSettings::default();
+    Ok(SweepSettings {
+        delete: config::switch("BYOP_SWEEP_DELETE")?,
+        quarantine: config::seconds("BYOP_SWEEP_QUARANTINE_S", usual.quarantine.as_secs())?,
+        most_in_an_hour: config::parsed("BYOP_SWEEP_MOST_IN_AN_HOUR", usual.most_in_an_hour)?,
+        lineage: Lineage(config::optional("BYOP_LINEAGE_FILE").map(Into::into)),
+    })
 }

@@ -79,7 +79,8 @@ struct BuildView {
     error_message: Option<String>,
     /// Whether it only finds out how the image would be made.
     preview: bool,
-    /// What was found in the source, as `byop-generate --json` prints it. Only when one build is shown.
+    /// What was found in the source, as `byop-generate --json` prints it; also when no image can be made of it. Only
+    /// when one build is shown.
     #[oai(skip_serializing_if_is_none)]
     report: Option<Any<Value>>,
     /// A compose file to run the image by hand. Only when one build is shown.
@@ -173,7 +174,9 @@ impl Builds {
     /// Look at an app's source
     ///
     /// Finds out what the source is and how its image would be made, and makes none: a build with `preview`, whose
-    /// `report`, `dockerfile` and `compose` are there once its status is `success`. Needs scope `build`.
+    /// `report`, `dockerfile` and `compose` are there once its status is `success`. The `report` is also there when the
+    /// status is `failed` because no image can be made of the source: it has every candidate and what stands in the
+    /// way. Needs scope `build`.
     #[oai(path = "/apps/:app_id/detect", method = "post", operation_id = "detect_app")]
     async fn detect(
         &self,

@@ -6,17 +6,20 @@ use poem_openapi::{
     payload::Json,
 };
 use shared::{
-    domain::{AppId, BuildId, CustomerId, DeploymentId, ServerId, status::DeploymentStatus},
+    domain::{AccountId, AppId, BuildId, CustomerId, DeploymentId, DomainName, ServerId, status::DeploymentStatus},
+    names::{self, Guide, RecordBy},
     queue::{Cancel, JobKind, cancel},
     store::{
         Asked,
         deployments::{self, Deployment, Desired, Filter},
+        domains::{self, Holder},
+        servers,
     },
 };
 
 use super::work;
 use crate::{
-    app::Here,
+    app::{App, Here},
     auth::{Deployer, Reader},
     idempotency::{Accepted, Answer},
     logs::{LogStream, LogText, follow, text},
@@ -55,6 +58,10 @@ pub struct DeploymentView {
     /// The compose file in use. Only when one deployment is shown.
     #[oai(skip_serializing_if_is_none)]
     compose: Option<String>,
+    /// The record that leads the domain to the server, once the server has an address and as long as the domain is the
+    /// deployment's. Only when one deployment is shown.
+    #[oai(skip_serializing_if_is_none)]
+    dns: Option<DomainRecordView>,
     #[oai(skip_serializing_if_is_none)]
     vps_ip: Option<String>,
     #[oai(skip_serializing_if_is_none)]
@@ -65,6 +72,58 @@ pub struct DeploymentView {
     error_message: Option<String>,
     created_at: Moment,
     updated_at: Moment,
+}
+
+/// A record that a domain needs.
+#[derive(Object)]
+#[oai(rename = "DomainRecord")]
+struct DomainRecordView {
+    name: String,
+    /// `A`, `AAAA`, or `CNAME` for a server that is known by a name only.
+    #[oai(rename = "type")]
+    kind: String,
+    value: String,
+    state: Word<RecordBy>,
+    /// The account that serves the zone.
+    #[oai(skip_serializing_if_is_none)]
+    account_id: Option<Typed<AccountId>>,
+    #[oai(skip_serializing_if_is_none)]
+    error_code: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    error_message: Option<String>,
+    /// What is to be done, in words.
+    detail: String,
+}
+
+impl From<Guide> for DomainRecordView {
+    fn from(guide: Guide) -> Self {
+        let detail = guide.words();
+        let (error_code, error_message) = guide.error.unzip();
+        Self {
+            name: guide.name,
+            kind: guide.kind.to_owned(),
+            value: guide.value,
+            state: Word(guide.state),
+            account_id: guide.account.map(|account| Typed(account.id)),
+            error_code,
+            error_message,
+            detail,
+        }
+    }
+}
+
+/// What the deployment's domain needs. Nothing when another one has the domain, or the server has no address.
+async fn record_of(app: &App, d: &Deployment) -> Result<Option<Guide>, Problem> {
+    let domain: DomainName = d.traefik_domain.parse()?;
+    let holder = Holder { client: d.client, app: d.app, server: d.server };
+    if domains::holder(&app.db, &domain).await? != Some(holder) {
+        return Ok(None);
+    }
+    let server = servers::get(&app.db, d.client, d.server).await?;
+    let Some(address) = server.filter(|s| s.delete_requested_at.is_none()).and_then(|s| s.address) else {
+        return Ok(None);
+    };
+    Ok(Some(names::guide(&app.db, d.client, &d.traefik_domain, &address).await?))
 }
 
 pub fn view(d: Deployment) -> DeploymentView {
@@ -85,6 +144,7 @@ pub fn view(d: Deployment) -> DeploymentView {
         port: d.port,
         health_path: d.health_path,
         compose: d.compose,
+        dns: None,
         vps_ip: d.vps_ip,
         deployed_at: d.deployed_at.map(Moment),
         error_code: d.error_code,
@@ -135,8 +195,9 @@ impl Deployments {
         app: Here,
         deployment_id: Path<Typed<DeploymentId>>,
     ) -> Result<Json<DeploymentView>, Problem> {
-        let found = deployments::get(&app.db, caller.client, deployment_id.0.0).await?;
-        Ok(Json(view(found.ok_or_else(missing)?)))
+        let found = deployments::get(&app.db, caller.client, deployment_id.0.0).await?.ok_or_else(missing)?;
+        let dns = record_of(&app, &found).await?.map(DomainRecordView::from);
+        Ok(Json(DeploymentView { dns, ..view(found) }))
     }
 
     /// Cancel a deployment

@@ -8,6 +8,7 @@ use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use secrecy::ExposeSecret;
 use shared::{
     domain::{AppId, BuildId, CustomerId, DeploymentId, DomainName, ImageDigest, ServerId, status::BuildStatus},
+    names,
     secrets::Place,
     store::{
         Tx, app_env, apps,
@@ -86,6 +87,7 @@ async fn release(
     let build = choose_build(tx, caller, &deployed, &request).await?;
     let domain = request.domain.0;
     claim_domain(app, tx, &domain, domains::Holder { client, app: app_id, server: server.id }).await?;
+    names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
     let id = DeploymentId::new();
     let new = NewDeployment {
         id,

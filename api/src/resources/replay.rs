@@ -4,14 +4,14 @@
 
 use shared::{
     domain::{
-        BuildId, DeploymentId, DomainName, ServerId,
+        AccountId, BuildId, DeploymentId, DomainName, ServerId,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, JobKind, JobRow, Replay},
     store::{
         Tx, builds,
         deployments::{self, Deployment, Desired},
-        domains, servers,
+        domains, provider_accounts, servers,
     },
 };
 
@@ -35,6 +35,7 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Build => build(app, tx, job).await,
         JobKind::Provision => server(app, tx, job).await,
         JobKind::Deploy => deployment(app, tx, job).await,
+        JobKind::Account => account(tx, job).await,
         JobKind::Noop => Ok(()),
     }
 }
@@ -52,19 +53,26 @@ async fn build(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
     }
 }
 
-/// A server that is to be deleted needs no other state: its worker goes on from any.
+/// A server that is to be deleted needs no other state: its worker goes on from any. One that is ready has something to do
+/// while it was asked to do something.
 async fn server(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
     use ServerStatus as S;
     let found = servers::get(&mut *tx, job.client, ServerId(job.subject)).await?;
     let server = found.ok_or_else(nothing_to_do)?;
     let goes_on = match server.delete_requested_at {
         Some(_) => server.status != S::Deleted,
-        None => !matches!(server.status, S::Ready | S::Stopped | S::Deleted | S::Failed),
+        None if matches!(server.status, S::Ready | S::Stopped) => server.wish.is_some(),
+        None => !matches!(server.status, S::Deleted | S::Failed),
     };
     match goes_on || (server.delete_requested_at.is_none() && servers::begin_again(tx, &app.db, &server).await?) {
         true => Ok(()),
         false => Err(nothing_to_do()),
     }
+}
+
+async fn account(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    let found = provider_accounts::get(tx, job.client, AccountId(job.subject)).await?;
+    found.map(|_| ()).ok_or_else(nothing_to_do)
 }
 
 /// A release begins again with the image and the environment it was made with.

@@ -1,32 +1,27 @@
 //! Servers: one VPS of one customer.
+//!
+//! Absent: how one begins (`server_orders`), and what it can be asked to do (`server_actions`).
 
 use poem_openapi::{
     Enum, Object, OpenApi,
     param::{Header, Path, Query},
     payload::Json,
 };
-use secrecy::ExposeSecret;
 use shared::{
-    domain::{CustomerId, HostAddress, LoginName, ServerId, status::ServerStatus},
+    domain::{AccountId, CustomerId, ServerId, cloud::decimal, status::ServerStatus},
     queue::{JobKind, cancel},
-    secrets::Place,
-    ssh::generate_key,
-    store::{
-        customers,
-        servers::{self, NewServer, Server},
-    },
+    store::servers::{self, Server, Wish},
 };
 
-use super::{names::public_key, work};
+use super::{server_orders::Chosen, work};
 use crate::{
-    app::{App, Here},
-    auth::{Caller, Deployer, Reader},
-    idempotency::{Accepted, Answer, Begun, Idempotency, begin},
+    app::Here,
+    auth::{Deployer, Reader},
+    idempotency::{Accepted, Answer},
     logs::{LogStream, LogText, follow, text},
     openapi::Tag,
     page::{Limit, Page},
     problem::Problem,
-    quotas::{self, Counted},
     typed::{Moment, Typed},
     words::Word,
 };
@@ -35,48 +30,88 @@ pub struct Servers;
 
 /// Where a server comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename = "Provider", rename_all = "snake_case")]
-enum Provider {
+#[oai(rename = "Provider", rename_all = "lowercase")]
+pub enum Provider {
     /// A container on the engine's own machine.
     Local,
     /// A machine of the client's, reached over SSH.
     Host,
+    /// Rented at Hetzner Cloud, in an account of the client's.
+    Hetzner,
+    /// Rented at DigitalOcean.
+    DigitalOcean,
+    /// Rented at OVHcloud.
+    Ovh,
+    /// Rented at AWS, as an EC2 instance.
+    Aws,
 }
 
-/// A machine of the client's own.
-#[derive(Object)]
-#[oai(deny_unknown_fields)]
-struct HostMachine {
-    address: Typed<HostAddress>,
-    /// 22 when absent.
-    #[oai(validator(minimum(value = "1")))]
-    port: Option<u16>,
-    /// `root` when absent.
-    user: Option<Typed<LoginName>>,
-    /// The machine's SSH host key: type and base64. No other key is ever accepted.
-    host_key: String,
+impl Provider {
+    const ALL: [Self; 6] = [Self::Local, Self::Host, Self::Hetzner, Self::DigitalOcean, Self::Ovh, Self::Aws];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Host => "host",
+            Self::Hetzner => "hetzner",
+            Self::DigitalOcean => "digitalocean",
+            Self::Ovh => "ovh",
+            Self::Aws => "aws",
+        }
+    }
+
+    /// The provider of that name. The API writes no other into the store.
+    fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == name).unwrap_or(Self::Host)
+    }
 }
 
-#[derive(Object)]
-#[oai(deny_unknown_fields)]
-struct NewServerRequest {
-    customer_id: Typed<CustomerId>,
-    provider: Provider,
-    /// Needed for, and only for, the provider `host`.
-    host: Option<HostMachine>,
-    #[oai(validator(minimum(value = "256"), maximum(value = "1048576")))]
-    memory_mb: Option<u32>,
-    #[oai(validator(minimum(value = "100"), maximum(value = "256000")))]
-    milli_cpus: Option<u32>,
+/// What a rented server can be asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename = "ServerAction", rename_all = "lowercase")]
+enum Action {
+    Start,
+    Stop,
+    Reboot,
+    Resize,
+}
+
+impl From<&Wish> for Action {
+    fn from(wish: &Wish) -> Self {
+        match wish {
+            Wish::Start => Self::Start,
+            Wish::Stop => Self::Stop,
+            Wish::Reboot => Self::Reboot,
+            Wish::Resize(_) => Self::Resize,
+        }
+    }
 }
 
 /// A server.
 #[derive(Object)]
 #[oai(rename = "Server")]
-struct ServerView {
+pub struct ServerView {
     id: Typed<ServerId>,
     customer_id: Typed<CustomerId>,
     provider: Provider,
+    /// The account at a cloud in which it is rented.
+    #[oai(skip_serializing_if_is_none)]
+    account_id: Option<Typed<AccountId>>,
+    /// The region's code at the cloud.
+    #[oai(skip_serializing_if_is_none)]
+    region: Option<String>,
+    /// The size that was asked for. Which one a machine has is shown with the machines.
+    #[oai(skip_serializing_if_is_none)]
+    size: Option<String>,
+    /// Other sizes, in this order, when the cloud has no room for the first.
+    #[oai(skip_serializing_if_is_empty)]
+    fallback_sizes: Vec<String>,
+    /// What it is expected to cost in a full month: a decimal number, of the dearest of its sizes.
+    #[oai(skip_serializing_if_is_none)]
+    monthly_cost: Option<String>,
+    /// ISO 4217.
+    #[oai(skip_serializing_if_is_none)]
+    currency: Option<String>,
     status: Word<ServerStatus>,
     #[oai(skip_serializing_if_is_none)]
     address: Option<String>,
@@ -90,6 +125,12 @@ struct ServerView {
     login_public_key: Option<String>,
     /// Its deletion was asked for.
     deleting: bool,
+    /// What it was asked to do, until that is done.
+    #[oai(skip_serializing_if_is_none)]
+    wanted: Option<Action>,
+    /// The size that it is to have.
+    #[oai(skip_serializing_if_is_none)]
+    wanted_size: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     error_code: Option<String>,
     #[oai(skip_serializing_if_is_none)]
@@ -98,16 +139,25 @@ struct ServerView {
     updated_at: Moment,
 }
 
-/// The API writes no other name into the store.
-fn provider(name: &str) -> Provider {
-    if name == "local" { Provider::Local } else { Provider::Host }
+/// What was chosen about a server. The API writes only what it can read.
+pub fn chosen(server: &Server) -> Chosen {
+    serde_json::from_str(&server.spec).unwrap_or_default()
 }
 
-fn view(server: Server) -> ServerView {
+pub fn view(server: Server) -> ServerView {
+    let spec = chosen(&server);
+    let (monthly_cost, currency) = server.monthly.map(|m| (decimal(m.micros), m.currency)).unzip();
+    let wanted_size = if let Some(Wish::Resize(size)) = &server.wish { Some(size.clone()) } else { None };
     ServerView {
         id: Typed(server.id),
         customer_id: Typed(server.customer),
-        provider: provider(&server.provider),
+        provider: Provider::named(&server.provider),
+        account_id: server.account.map(Typed),
+        region: spec.region,
+        size: spec.size,
+        fallback_sizes: spec.fallback_sizes,
+        monthly_cost,
+        currency,
         status: Word(server.status),
         address: server.address,
         ssh_port: server.ssh_port,
@@ -115,6 +165,8 @@ fn view(server: Server) -> ServerView {
         host_key: server.host_public_key,
         login_public_key: server.login_public_key,
         deleting: server.delete_requested_at.is_some(),
+        wanted: server.wish.as_ref().map(Action::from),
+        wanted_size,
         error_code: server.error_code,
         error_message: server.error_message,
         created_at: Moment(server.created_at),
@@ -122,37 +174,12 @@ fn view(server: Server) -> ServerView {
     }
 }
 
-fn location(id: ServerId) -> String {
+pub fn location(id: ServerId) -> String {
     format!("/v1/servers/{id}")
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Servers")]
 impl Servers {
-    /// Provision a server
-    ///
-    /// Needs scope `deploy`.
-    #[oai(path = "/servers", method = "post", operation_id = "create_server")]
-    async fn create(
-        &self,
-        caller: Deployer,
-        app: Here,
-        #[oai(name = "Idempotency-Key")] once: Idempotency,
-        body: Json<NewServerRequest>,
-    ) -> Result<Accepted<ServerView>, Problem> {
-        let new = new_server(&app, &caller, body.0)?;
-        let mut once = match begin(&app, caller.client, once).await? {
-            Begun::Replay(answer) => return Ok(answer),
-            Begun::New(once) => once,
-        };
-        if !customers::lock(&mut once.tx, caller.client, new.customer).await? {
-            return Err(Problem::not_found("customer"));
-        }
-        servers::insert(&mut once.tx, &app.db, &new).await?;
-        quotas::check(&app, &mut once.tx, caller.client, Counted::Servers).await?;
-        let made = work::on_server(&app, &mut once.tx, new.client, new.id).await?;
-        once.finish(&app, location(new.id), view(made)).await
-    }
-
     /// List servers
     ///
     /// Needs scope `read`.
@@ -237,53 +264,4 @@ impl Servers {
     ) -> Result<LogStream, Problem> {
         follow(&app, &caller, server_id.0.0, last_event_id.0).await
     }
-}
-
-fn new_server(app: &App, caller: &Caller, request: NewServerRequest) -> Result<NewServer, Problem> {
-    let id = ServerId::new();
-    let mut spec = serde_json::Map::new();
-    if let Some(memory) = request.memory_mb {
-        spec.insert("memory_mb".into(), memory.into());
-    }
-    if let Some(cpus) = request.milli_cpus {
-        spec.insert("milli_cpus".into(), cpus.into());
-    }
-    let new = NewServer {
-        id,
-        client: caller.client,
-        customer: request.customer_id.0,
-        provider: if request.provider == Provider::Local { "local".into() } else { "host".into() },
-        spec: serde_json::Value::Object(spec).to_string(),
-        address: None,
-        ssh_port: 22,
-        ssh_user: "root".into(),
-        host_public_key: None,
-        login_public_key: None,
-        login_private_key_sealed: None,
-    };
-    match (request.provider, request.host) {
-        (Provider::Local, None) => Ok(new),
-        (Provider::Host, Some(host)) => own_machine(app, new, host),
-        _ => Err(Problem::invalid("invalid_body", "`host` is needed for, and only for, the provider `host`.")),
-    }
-}
-
-/// The key that logs in is made here, so that no key of the client's ever comes to us.
-fn own_machine(app: &App, new: NewServer, host: HostMachine) -> Result<NewServer, Problem> {
-    if !app.config.dev_mode && host.address.0.names_private_address() {
-        return Err(Problem::invalid("private_address", "The machine's address is not on the public internet."));
-    }
-    let pair = generate_key(&format!("byop-{}", new.id)).map_err(|_| Problem::internal())?;
-    let row = new.id.to_string();
-    let place = Place { client: new.client, field: servers::LOGIN_KEY_FIELD, row: &row };
-    let sealed = app.config.master_key.seal(place, pair.private.expose_secret().as_bytes())?;
-    Ok(NewServer {
-        address: Some(host.address.0.to_string()),
-        ssh_port: host.port.unwrap_or(22).into(),
-        ssh_user: host.user.map_or_else(|| "root".into(), |user| user.0.to_string()),
-        host_public_key: Some(public_key(&host.host_key)?),
-        login_public_key: Some(pair.public),
-        login_private_key_sealed: Some(sealed),
-        ..new
-    })
 }

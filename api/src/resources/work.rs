@@ -1,14 +1,15 @@
-//! The jobs of servers and deployments.
+//! The jobs of servers, deployments and provider accounts.
 //!
 //! Invariant: who asks for an end that was asked for before gets a new job when none works on it any more, so that an
 //! end that was given up can be asked for again.
 
 use shared::{
-    domain::{ClientId, ServerId},
-    queue::{JobKind, NewJob, enqueue, is_active},
+    domain::{AccountId, ClientId, ServerId},
+    queue::{Enqueued, JobKind, NewJob, cancel, enqueue, is_active},
     store::{
         Asked, Tx,
         deployments::{self, Deployment},
+        provider_accounts,
         servers::{self, Server},
     },
 };
@@ -41,4 +42,19 @@ pub async fn on_deployment(app: &App, tx: &mut Tx, on: &Deployment) -> Result<De
     let job = enqueue(tx, &app.db, &job).await?.id();
     deployments::set_job(tx, on.client, on.id, job).await?;
     deployments::get(tx, on.client, on.id).await?.ok_or_else(Problem::internal)
+}
+
+/// Puts a job that looks into an account at a cloud into the queue, unless one is there.
+pub async fn on_account(app: &App, tx: &mut Tx, client: ClientId, id: AccountId) -> Result<(), Problem> {
+    let job = enqueue(tx, &app.db, &NewJob::account(client, id)).await?.id();
+    provider_accounts::set_job(tx, client, id, job).await?;
+    Ok(())
+}
+
+/// The same after its credentials were changed. A job that was there may have read the old ones: it ends.
+pub async fn on_changed_account(app: &App, tx: &mut Tx, client: ClientId, id: AccountId) -> Result<(), Problem> {
+    if let Enqueued::Active(old) = enqueue(tx, &app.db, &NewJob::account(client, id)).await? {
+        cancel(tx, &app.db, old).await?;
+    }
+    on_account(app, tx, client, id).await
 }

@@ -26,6 +26,7 @@ fn nothing() -> BTreeMap<&'static str, String> {
         "forge_host_key_id",
         "api_key_id",
         "job_id",
+        "account_id",
     ];
     let mut ids: BTreeMap<_, _> = names.into_iter().map(|name| (name, Uuid::now_v7().to_string())).collect();
     ids.insert("name", "X".into());

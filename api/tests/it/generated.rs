@@ -60,14 +60,15 @@ async fn every_request_with_a_key_is_answered_again() {
         };
         let (first, second) = (send().await, send().await);
         if !first.status.is_success() {
-            assert!(!operation.has_body, "{}: {}", operation.id, first.text);
+            // That server is not rented; `actions.rs` asks one that is.
+            assert!(!operation.has_body || operation.id == "resize_server", "{}: {}", operation.id, first.text);
             continue;
         }
         assert_eq!(second.header("idempotency-replayed"), Some("true"), "{}", operation.id);
         assert_eq!((first.status, &first.text), (second.status, &second.text), "{}", operation.id);
         seen += 1;
     }
-    assert!(seen >= 9, "{seen}");
+    assert!(seen >= 10, "{seen}");
     t.close().await;
 }
 

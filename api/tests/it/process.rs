@@ -39,6 +39,7 @@ fn it_does_not_start_with_settings_that_are_missing_or_wrong() {
         ("BYOP_DEV_MODE", Some("enabled")),
         ("BYOP_SIGNUP", Some("sometimes")),
         ("BYOP_MAX_APPS", Some("many")),
+        ("BYOP_QUOTA_MONTHLY_COST", Some("-1")),
     ] {
         let mut command = api(&dir);
         match value {

@@ -38,6 +38,12 @@ impl BuildHandler for Scripted {
     ) -> Result<Option<BuildOutcome>, BuildFailure> {
         report.stage(Stage::Fetching).await?;
         if order.preview {
+            let failure = self.0.lock().expect("lock").pop().and_then(Result::err);
+            let outcome = if failure.is_some() { "ambiguous" } else { "found" };
+            report.found(json!({"outcome": outcome, "candidates": [{"stack": "node"}]}).to_string()).await?;
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
             report.plan(found()).await?;
             return Ok(None);
         }
@@ -130,7 +136,6 @@ fn found() -> BuildPlan {
         dockerfile: "FROM node:24-slim AS build".into(),
         port: Some(3000),
         health_path: None,
-        report: Some(r#"{"app":{"stack":"node"}}"#.into()),
         compose: Some("services: {}".into()),
     }
 }
@@ -151,7 +156,7 @@ async fn a_source_is_looked_at_without_an_image() {
     work(&t, JobKind::Build, local(&t, Vec::new()), &id, "succeeded").await;
     let seen = t.get(&token, &format!("/v1/builds/{id}")).await.ok(200);
     assert_eq!((&seen["status"], seen.get("image_digest")), (&json!("success"), None));
-    assert_eq!((&seen["report"]["app"]["stack"], &seen["compose"]), (&json!("node"), &json!("services: {}")));
+    assert_eq!((&seen["report"]["outcome"], &seen["compose"]), (&json!("found"), &json!("services: {}")));
     assert_eq!(seen["dockerfile"], "FROM node:24-slim AS build");
     let customer = t.make_customer(&token).await;
     let server = t.make_server(&token, &customer).await;
@@ -159,6 +164,21 @@ async fn a_source_is_looked_at_without_an_image() {
     t.post(&token, &format!("/v1/apps/{app}/deployments"), release).await.problem(409, "build_is_preview");
     let listed = t.get(&token, &format!("/v1/apps/{app}/builds")).await.ok(200);
     assert!(listed["items"].as_array().expect("items").iter().all(|build| build.get("report").is_none()));
+    t.close().await;
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_built_is_told_with_all_that_was_found() {
+    let t = Fixture::start().await;
+    let token = t.client().await;
+    let app = t.make_app(&token).await;
+    let id = text(&t.post(&token, &format!("/v1/apps/{app}/detect"), json!({})).await.ok(202)["id"]);
+    let failure = BuildFailure::permanent(FailureCode::NotDetected, "two lock files");
+    work(&t, JobKind::Build, local(&t, vec![Err(failure)]), &id, "failed").await;
+    let seen = t.get(&token, &format!("/v1/builds/{id}")).await.ok(200);
+    assert_eq!((&seen["status"], &seen["error_code"]), (&json!("failed"), &json!("not_detected")));
+    assert_eq!(seen["report"], json!({"outcome": "ambiguous", "candidates": [{"stack": "node"}]}));
+    assert_eq!((seen.get("dockerfile"), seen.get("compose")), (None, None));
     t.close().await;
 }
 

@@ -8,6 +8,7 @@ use shared::{
 };
 
 use crate::{
+    clouds::TOKEN,
     fixture::{Fixture, OPERATOR, text},
     walk::{body, fill, one_of_each, operations},
 };
@@ -239,7 +240,7 @@ async fn secrets_stand_in_no_answer_and_in_no_row() {
     }
     for answer in &answers {
         assert!(answer.status.is_success(), "{}", answer.text);
-        for hidden in [SECRET, "the owner's secret", "byop1.", "PRIVATE KEY", "argon2", "_sealed", "password"] {
+        for hidden in [SECRET, TOKEN, "the owner's secret", "byop1.", "PRIVATE KEY", "argon2", "_sealed", "password"] {
             assert!(!answer.text.contains(hidden), "{hidden} in {}", answer.text);
         }
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, OPERATOR, text};
+use crate::{
+    clouds::{self, TOKEN},
+    fixture::{Fixture, OPERATOR, text},
+};
 
 /// An operation of the document.
 pub struct Operation {
@@ -60,6 +63,9 @@ pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
         "create_customer" => json!({"slug": unique, "name": "C"}),
         "update_customer" => json!({"name": "stolen"}),
         "create_server" => json!({"customer_id": ids["customer_id"], "provider": "local"}),
+        "create_provider_account" => json!({"name": "a", "provider": "hetzner", "hetzner": {"token": TOKEN}}),
+        "update_provider_account" => json!({"name": "stolen", "hetzner": {"token": "s".repeat(64)}}),
+        "resize_server" => json!({"size": "cx32"}),
         "update_queue" => json!({"paused": false}),
         other => panic!("no body for {other}: add one"),
     }
@@ -89,6 +95,10 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
     let none = BTreeMap::new();
     let host_key = t.make(token, "/v1/forge-host-keys", body("create_forge_host_key", &none)).await;
     let api_key = t.post(token, "/v1/api-keys", body("create_api_key", &none)).await.ok(201);
+    let account = t.make(token, "/v1/provider-accounts", body("create_provider_account", &none)).await;
+    clouds::add_catalog(t, &account).await;
+    clouds::add_machine(t, &account, &server).await;
+    clouds::add_finding(t, &account).await;
     let jobs = t.get(OPERATOR, "/v1/operator/jobs?state=queued").await.ok(200);
     BTreeMap::from([
         ("app_id", app),
@@ -99,6 +109,7 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
         ("deploy_key_id", deploy_key),
         ("forge_host_key_id", host_key),
         ("api_key_id", text(&api_key["api_key"]["id"])),
+        ("account_id", account),
         ("name", "SECRET".into()),
         ("job_id", text(&jobs["items"][0]["id"])),
         ("kind", "build".into()),
@@ -162,6 +173,7 @@ async fn another_clients_ids_in_bodies_are_not_found() {
             json!({"slug": "s", "git_url": "https://git.example.com/a/b", "deploy_key_id": ids["deploy_key_id"]}),
         ),
         ("/v1/servers", json!({"customer_id": ids["customer_id"], "provider": "local"})),
+        ("/v1/servers", clouds::rented(&customer, &ids["account_id"])),
         (&deploy, json!({"customer_id": ids["customer_id"], "domain": "a.example.com"})),
         (&deploy, json!({"server_id": ids["server_id"], "domain": "a.example.com"})),
         (&deploy, json!({"server_id": server, "build_id": ids["build_id"], "domain": "a.example.com"})),

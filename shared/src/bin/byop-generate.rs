@@ -1,7 +1,8 @@
 //! `byop-generate PATH`: what the engine finds in a source tree, and the files it would build it with.
 //!
 //! Looks only; nothing of the tree is run and nothing is fetched. Exit codes: 0 found, 1 the tree or the output cannot be
-//! used, 2 ambiguous or in conflict (the candidates are listed), 3 nothing found (what was looked for is listed).
+//! used, 2 ambiguous or in conflict (the candidates are listed), 3 nothing found (what was looked for is listed). It has the
+//! clock that the generator lacks: a runtime whose end has come since is a warning.
 
 #![allow(clippy::print_stdout)]
 
@@ -14,11 +15,16 @@ use std::{
 
 use shared::{
     domain::RelPath,
-    generate::{DockerfileMode, DockerfileSource, Generator, Outcome, Recipe, SourceTree, Wishes, preview_compose},
+    generate::{
+        Bases, DockerfileMode, DockerfileSource, Generator, Month, Outcome, Recipe, SourceTree, Wishes, month_of,
+        preview_compose, versions_overview,
+    },
 };
+use time::OffsetDateTime;
 
 const USAGE: &str = "\
 usage: byop-generate [OPTION...] PATH
+       byop-generate --check-versions [--month YYYY-MM]
 
 Prints what kind of app the source tree at PATH is and how it would be built.
 
@@ -27,10 +33,14 @@ Prints what kind of app the source tree at PATH is and how it would be built.
   --directory DIR    the app's directory inside of PATH
   --dockerfile       print the Dockerfile
   --generate         do not use the tree's own Dockerfile
-  --image-prefix P   a registry prefix for base images
+  --base-prefix P    a registry prefix for base images, such as mirror.example/hub
+  --base-digests F   a file that pins base images: NAME:TAG sha256:DIGEST in each line
+  --check-versions   print the known series of each runtime with their ends
+  --month YYYY-MM    judge ends as of this month instead of the present one
   --help             this text
 
 Exit codes: 0 found, 1 unusable input or output, 2 ambiguous or in conflict, 3 nothing found.
+With --check-versions: 0, or 1 when a series that is chosen unless something asks for another is over.
 ";
 
 #[derive(Default)]
@@ -39,6 +49,10 @@ struct Options {
     json: bool,
     dockerfile: bool,
     out: Option<PathBuf>,
+    base_prefix: Option<String>,
+    base_digests: Option<String>,
+    check_versions: bool,
+    month: Option<Month>,
     wishes: Wishes,
 }
 
@@ -51,9 +65,14 @@ fn options() -> Result<Option<Options>, String> {
             "-h" | "--help" => return Ok(None),
             "--json" => options.json = true,
             "--dockerfile" => options.dockerfile = true,
+            "--check-versions" => options.check_versions = true,
+            "--month" => {
+                options.month = Some(month(&value()?).ok_or("--month takes a year and a month, such as 2026-11")?);
+            }
             "--generate" => options.wishes.mode = DockerfileMode::Generate,
             "--out" => options.out = Some(value()?.into()),
-            "--image-prefix" => options.wishes.image_prefix = Some(value()?),
+            "--base-prefix" => options.base_prefix = Some(value()?),
+            "--base-digests" => options.base_digests = Some(value()?),
             "--directory" => {
                 options.wishes.base_directory = value()?.parse::<RelPath>().map_err(|e| format!("--directory: {e}"))?;
             }
@@ -62,10 +81,23 @@ fn options() -> Result<Option<Options>, String> {
             more => return Err(format!("one PATH only, not also {more}")),
         }
     }
-    if options.path.is_none() {
-        return Err("PATH is missing; see --help".into());
+    if options.path.is_some() == options.check_versions {
+        return Err("either PATH or --check-versions; see --help".into());
     }
+    options.wishes.bases = bases(&options)?;
     Ok(Some(options))
+}
+
+fn bases(options: &Options) -> Result<Bases, String> {
+    let read = |path: &String| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
+    let digests = options.base_digests.as_ref().map(read).transpose()?.unwrap_or_default();
+    Bases::new(options.base_prefix.as_deref(), &digests).map_err(|e| e.to_string())
+}
+
+fn month(text: &str) -> Option<Month> {
+    let (year, month) = text.split_once('-')?;
+    let (year, month) = (year.parse().ok()?, month.parse().ok()?);
+    ((1..=12).contains(&month) && (1970..=9999).contains(&year)).then_some((year, month))
 }
 
 fn main() -> ExitCode {
@@ -86,10 +118,17 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<u8, String> {
+    let month = options.month.unwrap_or_else(|| month_of(OffsetDateTime::now_utc()));
+    if options.check_versions {
+        let overview = versions_overview(month);
+        print!("{}", overview.text);
+        return Ok((!overview.usual_supported).into());
+    }
     let path = options.path.clone().unwrap_or_default();
     let tree = SourceTree::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let generator = Generator::default();
-    let (recipe, report) = generator.examine(&tree, &options.wishes);
+    let (recipe, mut report) = generator.examine(&tree, &options.wishes);
+    report.warn_of_ends(month);
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
     } else {

@@ -55,6 +55,14 @@ ids! {
     BuildId,
     /// One VPS.
     ServerId,
+    /// A client's account at a cloud.
+    AccountId,
+    /// One machine that was asked for at a cloud.
+    MachineId,
+    /// What a look into an account found.
+    FindingId,
+    /// One record of a name in a zone.
+    RecordId,
     /// One release of an app on a server.
     DeploymentId,
     /// One queued piece of work.

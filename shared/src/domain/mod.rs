@@ -3,6 +3,8 @@
 //!
 //! Invariant: a value of a type in here is valid; parsing is the only way to make one. Absent: I/O, SQL, HTTP, clocks.
 
+pub mod cloud;
+pub mod dns;
 mod ids;
 mod input;
 pub mod status;

@@ -96,6 +96,30 @@ status! {
 }
 
 status! {
+    /// One machine that was asked for at a cloud, from before the request until the cloud shows it no more.
+    MachineState {
+        Intended = "intended" => [Sent, Present, Void],
+        Sent = "sent" => [Intended, Present, Void],
+        Present = "present" => [Leaving, Gone],
+        Leaving = "leaving" => [Gone],
+        Gone = "gone" => [],
+        Void = "void" => [],
+    }
+}
+
+status! {
+    /// One record of a name, from before it is asked for until it is gone. `refused` is what the name service, or we
+    /// ourselves, did not want: it may be tried again.
+    RecordState {
+        Wanted = "wanted" => [Set, Refused, Leaving, Gone],
+        Set = "set" => [Wanted, Leaving],
+        Leaving = "leaving" => [Gone],
+        Gone = "gone" => [],
+        Refused = "refused" => [Wanted, Leaving, Gone],
+    }
+}
+
+status! {
     /// One release of an app on a server. A later attempt of its job begins again at `preparing`.
     DeploymentStatus {
         Pending = "pending" => [Preparing, Failed, Cancelled, Deleted],
@@ -139,6 +163,10 @@ mod tests {
         insta::assert_snapshot!("build", build);
         let server = rows(ServerStatus::ALL, ServerStatus::may_become, ServerStatus::replayed);
         insta::assert_snapshot!("server", server);
+        let machine = rows(MachineState::ALL, MachineState::may_become, MachineState::replayed);
+        insta::assert_snapshot!("machine", machine);
+        let record = rows(RecordState::ALL, RecordState::may_become, RecordState::replayed);
+        insta::assert_snapshot!("record", record);
         let deployment = rows(DeploymentStatus::ALL, DeploymentStatus::may_become, DeploymentStatus::replayed);
         insta::assert_snapshot!("deployment", deployment);
     }

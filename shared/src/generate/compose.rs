@@ -82,21 +82,21 @@ struct ExternalNetwork<'a> {
 #[derive(Serialize)]
 struct Service<'a> {
     image: String,
-    pull_policy: &'static str,
-    init: bool,
-    restart: &'static str,
-    stop_grace_period: &'static str,
-    env_file: [&'a str; 1],
     environment: BTreeMap<&'static str, String>,
+    env_file: [&'a str; 1],
     networks: [&'a str; 1],
+    restart: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<HealthCheck<'a>>,
-    cap_drop: [&'static str; 1],
-    cap_add: &'static [&'static str],
-    security_opt: [&'static str; 1],
-    deploy: Deploy,
     logging: Logging,
     labels: BTreeMap<String, String>,
+    cap_add: &'static [&'static str],
+    cap_drop: [&'static str; 1],
+    deploy: Deploy,
+    init: bool,
+    pull_policy: &'static str,
+    security_opt: [&'static str; 1],
+    stop_grace_period: &'static str,
 }
 
 #[derive(Serialize)]
@@ -139,6 +139,23 @@ impl Logging {
     }
 }
 
+/// A port of the machine that leads to one of the container. Never `80:80`: YAML 1.1 reads that as a number of base 60.
+#[derive(Serialize)]
+pub(super) struct Published {
+    /// Nothing for every address, of both families.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_ip: Option<&'static str>,
+    published: String,
+    target: u16,
+}
+
+impl Published {
+    /// The same number on both sides.
+    pub fn at(host_ip: Option<&'static str>, port: Port) -> Self {
+        Self { host_ip, published: port.to_string(), target: port.get() }
+    }
+}
+
 /// The compose file of one release.
 pub fn deployment_compose(spec: &DeploymentCompose) -> Result<String, ComposeError> {
     let network = spec.network.as_str();
@@ -153,21 +170,21 @@ pub fn deployment_compose(spec: &DeploymentCompose) -> Result<String, ComposeErr
 fn service(spec: &DeploymentCompose) -> Service<'_> {
     Service {
         image: format!("{}@{}", spec.repository, spec.digest),
-        pull_policy: "missing",
-        init: true,
-        restart: "unless-stopped",
-        stop_grace_period: "30s",
-        env_file: [&spec.env_file],
         // The port is the engine's to say: the router leads there.
         environment: BTreeMap::from([("PORT", spec.port.to_string())]),
+        env_file: [&spec.env_file],
         networks: [spec.network.as_str()],
+        restart: "unless-stopped",
         healthcheck: spec.health_test.as_deref().map(health_check),
-        cap_drop: ["ALL"],
-        cap_add: CAPABILITIES,
-        security_opt: ["no-new-privileges:true"],
-        deploy: deploy(spec.limits),
         logging: Logging::bounded(),
         labels: labels(spec),
+        cap_add: CAPABILITIES,
+        cap_drop: ["ALL"],
+        deploy: deploy(spec.limits),
+        init: true,
+        pull_policy: "missing",
+        security_opt: ["no-new-privileges:true"],
+        stop_grace_period: "30s",
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::compose::{ComposeError, Logging, to_yaml};
-use crate::domain::{EmailAddress, Slug};
+use super::compose::{ComposeError, Logging, Published, to_yaml};
+use crate::domain::{EmailAddress, Port, Slug};
 
 const CA_FILE: &str = "/etc/byop/acme-ca.pem";
 
@@ -43,20 +43,20 @@ struct Network<'a> {
 #[derive(Serialize)]
 struct Service<'a> {
     image: &'a str,
-    pull_policy: &'static str,
-    restart: &'static str,
-    command: Vec<String>,
-    ports: [&'static str; 2],
-    networks: [&'a str; 1],
     volumes: Vec<Mount<'a>>,
+    ports: [Published; 2],
+    networks: [&'a str; 1],
+    command: Vec<String>,
+    restart: &'static str,
     healthcheck: HealthCheck,
-    read_only: bool,
-    cap_drop: [&'static str; 1],
-    cap_add: [&'static str; 1],
-    security_opt: [&'static str; 1],
-    stop_grace_period: &'static str,
     logging: Logging,
     labels: BTreeMap<&'static str, &'static str>,
+    cap_add: [&'static str; 1],
+    cap_drop: [&'static str; 1],
+    pull_policy: &'static str,
+    read_only: bool,
+    security_opt: [&'static str; 1],
+    stop_grace_period: &'static str,
 }
 
 #[derive(Serialize)]
@@ -91,12 +91,11 @@ pub fn edge_compose(spec: &EdgeCompose) -> Result<String, ComposeError> {
 fn service(spec: &EdgeCompose) -> Service<'_> {
     Service {
         image: &spec.image,
-        pull_policy: "missing",
-        restart: "always",
-        command: command(spec),
-        ports: ["80:80", "443:443"],
-        networks: [spec.network.as_str()],
         volumes: mounts(spec),
+        ports: [80, 443].map(|port| Published::at(None, Port::saturating(port))),
+        networks: [spec.network.as_str()],
+        command: command(spec),
+        restart: "always",
         healthcheck: HealthCheck {
             test: ["CMD", "traefik", "healthcheck", "--ping"],
             interval: "10s",
@@ -105,13 +104,14 @@ fn service(spec: &EdgeCompose) -> Service<'_> {
             start_period: "30s",
             start_interval: "1s",
         },
-        read_only: true,
-        cap_drop: ["ALL"],
-        cap_add: ["NET_BIND_SERVICE"],
-        security_opt: ["no-new-privileges:true"],
-        stop_grace_period: "30s",
         logging: Logging::bounded(),
         labels: BTreeMap::from([("byop.edge", "true")]),
+        cap_add: ["NET_BIND_SERVICE"],
+        cap_drop: ["ALL"],
+        pull_policy: "missing",
+        read_only: true,
+        security_opt: ["no-new-privileges:true"],
+        stop_grace_period: "30s",
     }
 }
 

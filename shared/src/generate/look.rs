@@ -27,11 +27,6 @@ impl<'a> Look<'a> {
         Self { tree, at: at.clone(), here, wishes, hints }
     }
 
-    /// The operator's prefix for base images.
-    pub fn prefix(&self) -> Option<&str> {
-        self.wishes.image_prefix.as_deref()
-    }
-
     /// The app's directory and those above it, the nearest first.
     pub fn upwards(&self) -> impl Iterator<Item = RelPath> {
         std::iter::successors(Some(self.at.clone()), |path| (!path.is_root()).then(|| path.parent()))

@@ -40,7 +40,7 @@ pub use detect::{Candidate, Evidence};
 pub use dockerfile::{OwnDockerfile, Verdict};
 pub use edge::{EdgeCompose, edge_compose};
 pub use error::GenerateError;
-pub use images::BaseImage;
+pub use images::{BaseImage, Bases, BasesError};
 pub use look::Look;
 pub use plan::{About, Artefact, BuildPlan, Cache, Health, Kind, Manifest, Runtime, Stage, Step, env};
 pub use preview::preview_compose;
@@ -49,3 +49,4 @@ pub use recipe::{DOCKERFILE_NAME, DockerfileMode, DockerfileSource, Generator, R
 pub use render::VARIABLES_ARGUMENT;
 pub use report::{Component, Outcome, Report};
 pub use source::{SourceError, SourceTree};
+pub use versions::{Month, Overview as VersionsOverview, month_of, overview as versions_overview};

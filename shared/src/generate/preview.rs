@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    compose::{ComposeError, Logging, to_yaml},
+    compose::{ComposeError, Logging, Published, to_yaml},
     recipe::Recipe,
 };
 
@@ -23,19 +23,19 @@ struct File {
 #[derive(Serialize)]
 struct Service {
     build: Build,
-    init: bool,
-    restart: &'static str,
-    stop_grace_period: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ports: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     volumes: Vec<Mount>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<Published>,
+    restart: &'static str,
+    logging: Logging,
+    cap_drop: [&'static str; 1],
+    init: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     read_only: bool,
-    tmpfs: [&'static str; 1],
-    cap_drop: [&'static str; 1],
     security_opt: [&'static str; 1],
-    logging: Logging,
+    stop_grace_period: &'static str,
+    tmpfs: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -60,17 +60,17 @@ pub fn preview_compose(recipe: &Recipe, dockerfile: &str) -> Result<String, Comp
         |(name, path): &(String, &String)| Mount { r#type: "volume", source: name.clone(), target: (*path).clone() };
     let service = Service {
         build: Build { context, dockerfile: dockerfile.to_owned() },
-        init: true,
-        restart: "unless-stopped",
-        stop_grace_period: "30s",
-        ports: recipe.port.iter().map(|port| format!("127.0.0.1:{port}:{port}")).collect(),
         volumes: named.iter().map(mount).collect(),
+        ports: recipe.port.into_iter().map(|port| Published::at(Some("127.0.0.1"), port)).collect(),
+        restart: "unless-stopped",
+        logging: Logging::bounded(),
+        cap_drop: ["ALL"],
+        init: true,
         // An image that is not ours may write where it likes.
         read_only: recipe.stack != "dockerfile",
-        tmpfs: ["/tmp"],
-        cap_drop: ["ALL"],
         security_opt: ["no-new-privileges:true"],
-        logging: Logging::bounded(),
+        stop_grace_period: "30s",
+        tmpfs: ["/tmp"],
     };
     let volumes = named.into_iter().map(|(name, _)| (name, BTreeMap::new())).collect();
     to_yaml(&File { name: "app", services: BTreeMap::from([("web", service)]), volumes })

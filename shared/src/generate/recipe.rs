@@ -8,6 +8,7 @@ use super::{
     dockerfile::{self, OwnDockerfile, Verdict},
     error::GenerateError,
     ignore,
+    images::Bases,
     look::Look,
     plan::{About, BuildPlan},
     render,
@@ -40,8 +41,7 @@ pub struct Wishes {
     pub mode: DockerfileMode,
     pub port: Option<Port>,
     pub health_path: Option<HealthPath>,
-    /// The operator's registry prefix for base images.
-    pub image_prefix: Option<String>,
+    pub bases: Bases,
     /// Names of build-time variables; their values are given to the build as secrets with the same ids.
     pub build_secrets: Vec<EnvName>,
 }
@@ -68,6 +68,8 @@ pub struct Recipe {
     pub health_path: HealthPath,
     pub start: Vec<String>,
     pub volumes: Vec<String>,
+    /// Whether two builds of a commit are to give the same bytes, wherever and whenever they happen.
+    pub reproducible: bool,
     pub about: About,
     /// One sentence per decision.
     pub explanation: Vec<String>,
@@ -167,6 +169,7 @@ impl Generator {
     fn generated(&self, look: &Look<'_>, mut notes: Vec<String>) -> Result<Recipe, GenerateError> {
         let (stack, mut plan) = self.plan(look)?;
         plan.secrets = look.wishes.build_secrets.clone();
+        look.wishes.bases.apply(&mut plan);
         notes.append(&mut plan.notes);
         let context = look.tree.below(&plan.context);
         Ok(Recipe {
@@ -181,6 +184,7 @@ impl Generator {
             health_path: plan.runtime.health.map_or_else(HealthPath::root, |health| health.path),
             start: plan.runtime.start,
             volumes: plan.runtime.volumes,
+            reproducible: look.hints.reproducible,
             about: plan.about,
             explanation: notes.into_iter().map(|note| one_line(&note)).collect(),
         })
@@ -218,6 +222,7 @@ fn from_own(own: OwnDockerfile, look: &Look<'_>, mut notes: Vec<String>) -> Reci
         health_path: wishes.health_path.clone().unwrap_or_else(HealthPath::root),
         start: own.command.split_whitespace().map(str::to_owned).collect(),
         volumes: own.volumes,
+        reproducible: look.hints.reproducible,
         about: About::default(),
         dockerfile: DockerfileSource::Own { path: own.path },
         explanation: notes,

@@ -15,6 +15,7 @@ use super::{
     plan::{BuildPlan, Kind},
     recipe::{Generator, Recipe, Wishes},
     source::SourceTree,
+    versions::{self, Month},
 };
 use crate::domain::{HealthPath, Port, RelPath};
 
@@ -210,6 +211,17 @@ fn compose_report(file: OwnCompose) -> ComposeReport {
 }
 
 impl Report {
+    /// Adds what the month has made of the runtimes since the table of versions was written.
+    pub fn warn_of_ends(&mut self, month: Month) {
+        // An own Dockerfile has a runtime of its own.
+        let app = self.app.iter_mut().filter(|_| !self.dockerfile.as_ref().is_some_and(|own| own.used));
+        for part in app.chain(&mut self.components) {
+            let said = part.runtime_version.as_deref().and_then(|runtime| versions::over(runtime, month));
+            let new = said.filter(|said| !part.warnings.contains(said));
+            part.warnings.extend(new);
+        }
+    }
+
     /// For people, some lines.
     pub fn text(&self) -> String {
         let mut lines = Vec::new();

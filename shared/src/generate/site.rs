@@ -45,7 +45,7 @@ pub fn runtime(look: &Look<'_>, site: Site, from: &str) -> Runtime {
     let path = wished.or_else(|| HEALTH.parse().ok()).unwrap_or_else(HealthPath::root);
     let probe = Probe { port, path, bad_from: 400 };
     let from = format!("{}/", from.trim_end_matches('/'));
-    let mut runtime = Runtime::on(BaseImage::new(look.prefix(), images::NGINX));
+    let mut runtime = Runtime::on(BaseImage::new(images::NGINX));
     runtime.artefacts = vec![Artefact::built(from, "/tmp/site/")];
     runtime.site = Some(site);
     runtime.user = "101:101";

@@ -4,8 +4,18 @@
 //! safe to repeat and nothing is made twice; a server shows the host key that we made before it existed. Absent: what
 //! is installed on a server (the bootstrap is the same for all), and the server's row.
 
+#[cfg(feature = "clouds")]
+pub mod cloud;
+#[cfg(feature = "clouds")]
+pub mod digitalocean;
+#[cfg(feature = "clouds")]
+pub mod hetzner;
 mod host;
 mod local;
+#[cfg(feature = "clouds")]
+pub mod ovh;
+#[cfg(feature = "clouds")]
+pub mod wire;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -27,6 +37,14 @@ pub struct Spec {
     pub memory_mb: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub milli_cpus: Option<u64>,
+    /// Where a cloud is to put it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Other sizes, in this order, when there is no room for the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallback_sizes: Vec<String>,
 }
 
 /// A server to be made, or found again.

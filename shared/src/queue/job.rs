@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ClientId, JobId},
+    domain::{AccountId, ClientId, JobId},
     store::Fence,
 };
 
@@ -17,18 +17,21 @@ pub enum JobKind {
     Build,
     Provision,
     Deploy,
+    /// Looks into an account at a cloud: checks it, reads its catalog, or sweeps it.
+    Account,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
 
 impl JobKind {
-    pub const ALL: &'static [Self] = &[Self::Build, Self::Provision, Self::Deploy, Self::Noop];
+    pub const ALL: &'static [Self] = &[Self::Build, Self::Provision, Self::Deploy, Self::Account, Self::Noop];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Build => "build",
             Self::Provision => "provision",
             Self::Deploy => "deploy",
+            Self::Account => "account",
             Self::Noop => "noop",
         }
     }
@@ -129,6 +132,12 @@ impl NewJob {
             unique_key: None,
             exclusive_key: None,
         }
+    }
+
+    /// Looks into an account at a cloud, unless a job that does is there already.
+    pub fn account(client: ClientId, id: AccountId) -> Self {
+        let key = Some(format!("account:{id}"));
+        Self { unique_key: key.clone(), exclusive_key: key, ..Self::new(JobKind::Account, id, client) }
     }
 }
 

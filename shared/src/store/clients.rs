@@ -29,3 +29,8 @@ pub async fn get(on: impl Into<On<'_>>, id: ClientId) -> Result<Option<Client>, 
         })
         .await
 }
+
+/// Holds a client until the transaction ends, so that what it may have in all is counted by one request at a time.
+pub async fn lock(tx: &mut Tx, id: ClientId) -> Result<bool, DbError> {
+    Ok(sql("update clients set name = name where id = $1").text(id).execute(tx).await? == 1)
+}

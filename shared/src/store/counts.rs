@@ -28,3 +28,11 @@ pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: 
     let count = if what == Counted::ApiKeys { count.int(now) } else { count };
     count.fetch_one(on, |r| r.int("n")).await
 }
+
+/// What a client's servers are expected to cost in a full month, in millionths of each currency's unit. Servers that are to
+/// be deleted count until they are.
+pub async fn monthly_cost(on: impl Into<On<'_>>, client: ClientId) -> Result<Vec<(String, i64)>, DbError> {
+    let sum = sql("select currency, cast(sum(monthly_micros) as bigint) as micros from servers
+                   where client_id = $1 and currency is not null and status not in ('deleted', 'failed') group by currency");
+    sum.text(client).fetch_all(on, |r| Ok((r.text("currency")?, r.int("micros")?))).await
+}

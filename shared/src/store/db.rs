@@ -23,6 +23,7 @@ use super::{
     bell::{Bells, Listener},
     sql::sql,
 };
+use crate::crash;
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -96,6 +97,9 @@ pub struct Db {
     pub(super) pool: Pool,
     /// Database clock minus ours, in milliseconds. Leases are compared across hosts, so the database's clock counts.
     skew_ms: Arc<AtomicI64>,
+    /// A test's own clock.
+    #[cfg(feature = "testing")]
+    hands: Option<Arc<AtomicI64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +133,12 @@ impl Db {
         } else {
             return Err(DbError::UnknownScheme);
         };
-        let db = Self { pool, skew_ms: Arc::default() };
+        let db = Self {
+            pool,
+            skew_ms: Arc::default(),
+            #[cfg(feature = "testing")]
+            hands: None,
+        };
         db.measure_skew().await?;
         Ok(db)
     }
@@ -144,7 +153,17 @@ impl Db {
 
     /// The database's idea of now, in unix milliseconds.
     pub fn now_ms(&self) -> i64 {
+        #[cfg(feature = "testing")]
+        if let Some(hands) = &self.hands {
+            return hands.load(Ordering::SeqCst);
+        }
         local_now_ms() + self.skew_ms.load(Ordering::Relaxed)
+    }
+
+    /// The same database under a clock that a test moves.
+    #[cfg(feature = "testing")]
+    pub fn under(self, hands: Arc<AtomicI64>) -> Self {
+        Self { hands: Some(hands), ..self }
     }
 
     /// Measures the database's clock against ours. Workers repeat it, since clocks drift. The best of some tries counts,
@@ -215,6 +234,13 @@ impl Db {
 
 impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
+        crash::boundary("commit.before");
+        let done = self.commit_now().await;
+        crash::boundary("commit.after");
+        done
+    }
+
+    async fn commit_now(self) -> Result<(), DbError> {
         match self {
             Tx::Sqlite(t, bells) => {
                 t.commit().await?;

@@ -4,7 +4,7 @@
 //! client controls the domain; certificates.
 
 use super::{DbError, On, Row, Tx, sql};
-use crate::domain::{AppId, ClientId, DomainName, ServerId};
+use crate::domain::{AppId, ClientId, DomainName, ServerId, status::ServerStatus};
 
 /// Who holds a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,41 @@ pub async fn holder(on: impl Into<On<'_>>, domain: &DomainName) -> Result<Option
         .text(domain)
         .fetch_optional(on, read)
         .await
+}
+
+/// A domain whose server has an address and is not to end.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub domain: String,
+    pub server: ServerId,
+    pub provider: String,
+    pub status: ServerStatus,
+    pub address: String,
+}
+
+/// A client's domains that may lead to their servers.
+pub async fn claimed(on: impl Into<On<'_>>, client: ClientId) -> Result<Vec<Claimed>, DbError> {
+    sql("select d.domain, d.server_id, s.provider, s.status, s.address
+         from domains d join servers s on s.id = d.server_id
+         where d.client_id = $1 and s.client_id = $1 and s.status in ('ready', 'stopped')
+           and s.delete_requested_at is null and s.address is not null order by d.domain")
+    .text(client)
+    .fetch_all(on, |r| {
+        Ok(Claimed {
+            domain: r.text("domain")?,
+            server: r.parse("server_id")?,
+            provider: r.text("provider")?,
+            status: r.parse("status")?,
+            address: r.text("address")?,
+        })
+    })
+    .await
+}
+
+/// The domains that lead to a server, or are to.
+pub async fn of_server(on: impl Into<On<'_>>, client: ClientId, server: ServerId) -> Result<Vec<String>, DbError> {
+    let of = sql("select domain from domains where server_id = $1 and client_id = $2 order by domain");
+    of.text(server).text(client).fetch_all(on, |r| r.text("domain")).await
 }
 
 fn read(r: &Row) -> Result<Holder, DbError> {

@@ -21,11 +21,16 @@ pub mod clients;
 pub mod counts;
 pub mod customers;
 pub mod deploy_keys;
+pub mod dns_records;
 pub mod domains;
+pub mod findings;
 pub mod forge_host_keys;
 pub mod idempotency;
+pub mod installation;
 pub mod jobs;
 pub mod log_segments;
+pub mod machines;
+pub mod provider_accounts;
 pub mod registry_grants;
 #[cfg(feature = "testing")]
 pub mod scratch;

@@ -4,14 +4,16 @@
 //! an event in the same transaction. Absent: putting the job into the queue, opening the sealed keys.
 
 mod progress;
+mod wish;
 
 pub use progress::*;
+pub use wish::{Wish, drop_wish, expect_monthly, forget_wish, give_up_wish, set_spec, turn_wish, wish};
 
 use secrecy::SecretString;
 
 use super::{Asked, Db, DbError, On, Row, Tx, sql, status_events};
 use crate::{
-    domain::{ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
+    domain::{AccountId, ClientId, CustomerId, JobId, ServerId, status::ServerStatus},
     secrets::{MasterKey, Place, Sealed},
 };
 
@@ -20,7 +22,8 @@ macro_rules! select {
         concat!(
             "select id, client_id, customer_id, job_id, provider, spec, status, provider_ref, address, ssh_port,
                     ssh_user, host_public_key, host_private_key_sealed, login_public_key, login_private_key_sealed,
-                    bootstrap_version, facts, delete_requested_at, error_code, error_message, created_at, updated_at
+                    bootstrap_version, facts, delete_requested_at, error_code, error_message, created_at, updated_at,
+                    account_id, monthly_micros, currency, wanted, wanted_size, host_public_pending
              from servers ",
             $rest
         )
@@ -39,8 +42,12 @@ pub struct NewServer {
     pub id: ServerId,
     pub client: ClientId,
     pub customer: CustomerId,
-    /// `local` or `host`.
+    /// `local`, `host`, or a cloud.
     pub provider: String,
+    /// For a cloud.
+    pub account: Option<AccountId>,
+    /// What it is expected to cost, from the account's catalog.
+    pub monthly: Option<Monthly>,
     /// What the provider needs, as JSON: see `providers::Spec`.
     pub spec: String,
     /// Known beforehand for `host` only, as are the keys.
@@ -51,6 +58,13 @@ pub struct NewServer {
     pub login_public_key: Option<String>,
     /// Sealed for [`LOGIN_KEY_FIELD`].
     pub login_private_key_sealed: Option<String>,
+}
+
+/// What a server is expected to cost in a full month, in millionths of the currency's unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monthly {
+    pub micros: i64,
+    pub currency: String,
 }
 
 /// A stored server.
@@ -78,6 +92,11 @@ pub struct Server {
     pub error_message: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
+    pub account: Option<AccountId>,
+    pub monthly: Option<Monthly>,
+    pub wish: Option<Wish>,
+    /// What it shows once its host key is changed.
+    pub host_public_pending: Option<String>,
 }
 
 impl Server {
@@ -130,6 +149,13 @@ fn read(r: &Row) -> Result<Server, DbError> {
         error_message: r.opt_text("error_message")?,
         created_at: r.int("created_at")?,
         updated_at: r.int("updated_at")?,
+        account: r.opt_parse("account_id")?,
+        monthly: match (r.opt_int("monthly_micros")?, r.opt_text("currency")?) {
+            (Some(micros), Some(currency)) => Some(Monthly { micros, currency }),
+            _ => None,
+        },
+        wish: Wish::read(r.opt_text("wanted")?, r.opt_text("wanted_size")?)?,
+        host_public_pending: r.opt_text("host_public_pending")?,
     })
 }
 
@@ -138,8 +164,9 @@ pub async fn insert(tx: &mut Tx, db: &Db, new: &NewServer) -> Result<(), DbError
     let now = db.now_ms();
     sql(
         "insert into servers (id, client_id, customer_id, provider, spec, address, ssh_port, ssh_user, host_public_key,
-                              login_public_key, login_private_key_sealed, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
+                              login_public_key, login_private_key_sealed, created_at, updated_at, account_id,
+                              monthly_micros, currency)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)",
     )
     .text(new.id)
     .text(new.client)
@@ -153,6 +180,9 @@ pub async fn insert(tx: &mut Tx, db: &Db, new: &NewServer) -> Result<(), DbError
     .opt_text(new.login_public_key.as_ref())
     .opt_text(new.login_private_key_sealed.as_ref())
     .int(now)
+    .opt_text(new.account)
+    .opt_int(new.monthly.as_ref().map(|m| m.micros))
+    .opt_text(new.monthly.as_ref().map(|m| &m.currency))
     .execute(&mut *tx)
     .await?;
     event(tx, new.client, new.id, ServerStatus::Requested, None, now).await
@@ -211,10 +241,11 @@ pub async fn usable_for(
     .await
 }
 
-/// Asks for a server's end; the caller enqueues the job. Holds the row until the transaction ends.
+/// Asks for a server's end, whatever else was asked for before; the caller enqueues the job. Holds the row until the
+/// transaction ends.
 pub async fn request_delete(tx: &mut Tx, db: &Db, client: ClientId, id: ServerId) -> Result<Asked, DbError> {
     let now = db.now_ms();
-    let first = sql("update servers set delete_requested_at = $1, updated_at = $1
+    let first = sql("update servers set delete_requested_at = $1, updated_at = $1, wanted = null, wanted_size = null
                      where id = $2 and client_id = $3 and delete_requested_at is null and status <> 'deleted'");
     if first.int(now).text(id).text(client).execute(&mut *tx).await? == 1 {
         return Ok(Asked::First);

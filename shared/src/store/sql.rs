@@ -8,6 +8,7 @@ use std::str::FromStr;
 use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
 
 use super::db::{Db, DbError, Pool, Tx};
+use crate::crash;
 
 /// Where a statement runs: on its own through the pool, or inside a transaction.
 pub enum On<'a> {
@@ -117,7 +118,17 @@ impl Sql {
 
     /// Runs the statement; returns how many rows it changed.
     pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64, DbError> {
-        Ok(run!(self, on.into(), |query, executor| query.execute(executor).await, count)?)
+        let on = on.into();
+        // On its own a statement is durable when it returns; in a transaction its commit is.
+        let alone = matches!(on, On::Db(_));
+        if alone {
+            crash::boundary("write.before");
+        }
+        let done = run!(self, on, |query, executor| query.execute(executor).await, count)?;
+        if alone {
+            crash::boundary("write.after");
+        }
+        Ok(done)
     }
 
     /// Runs the statement and reads every row.

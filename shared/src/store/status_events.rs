@@ -78,6 +78,15 @@ pub async fn list(
     .await
 }
 
+/// When an entity last came to a status, whoever's it is.
+pub async fn last_at(on: impl Into<On<'_>>, id: impl Into<Uuid>, status: &str) -> Result<Option<i64>, DbError> {
+    sql("select max(at) as at from status_events where entity_id = $1 and status = $2")
+        .text(id.into())
+        .text(status)
+        .fetch_one(on, |r| r.opt_int("at"))
+        .await
+}
+
 /// The states that may become `to`, as `,a,b,`: a status write asks `$n like '%,' || status || ',%'` of it, so that one
 /// statement text serves every target.
 pub fn may_precede<S: Copy + Display>(all: &[S], may_become: impl Fn(S) -> bool) -> String {

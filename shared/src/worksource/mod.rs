@@ -88,15 +88,13 @@ pub enum Stage {
     Pushing,
 }
 
-/// What the worker found out about the source.
+/// How the worker makes the image.
 #[derive(Clone, Debug)]
 pub struct BuildPlan {
     pub stack: String,
     pub dockerfile: String,
     pub port: Option<u16>,
     pub health_path: Option<String>,
-    /// What was found, as JSON of the generator.
-    pub report: Option<String>,
     /// A compose file to run the image by hand.
     pub compose: Option<String>,
 }
@@ -195,6 +193,9 @@ pub trait BuildReport: Send + Sync {
 
     /// The commit that the ref stands for.
     async fn commit(&self, sha: &str) -> Result<(), BuildFailure>;
+
+    /// What is in the source, as JSON of the generator; also when no image can be made of it.
+    async fn found(&self, report: String) -> Result<(), BuildFailure>;
 
     async fn plan(&self, plan: BuildPlan) -> Result<(), BuildFailure>;
 

@@ -39,9 +39,9 @@ impl Stack for Blub {
 
     fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
         let port = look.wishes.port.unwrap_or(Port::saturating(8080));
-        let mut build = Stage::on(BaseImage::new(look.prefix(), "blub:1"));
+        let mut build = Stage::on(BaseImage::new("blub:1"));
         build.build = vec![Step::new(&["blub", "compile", "main.blub"]).cached("byop-blub", "/cache")];
-        let mut runtime = Runtime::on(BaseImage::new(look.prefix(), "blub:1-run"));
+        let mut runtime = Runtime::on(BaseImage::new("blub:1-run"));
         runtime.env = env([("PORT", port.to_string())]);
         runtime.port = Some(port);
         let probe =

@@ -84,3 +84,22 @@ pub fn files() -> Result<(), Failed> {
         other => Err(format!("written over: {other}").into()),
     }
 }
+
+/// A runtime that is supported when it is chosen is not for ever.
+pub fn ends() -> Result<(), Failed> {
+    let app = app("python-factory");
+    let warned = |month: &str| -> Result<bool, Failed> {
+        let said = ends_with(0, &["--json", "--month", month, &app])?;
+        let report: serde_json::Value = serde_json::from_str(&said)?;
+        let warnings = report.pointer("/app/warnings").and_then(|found| found.as_array()).cloned().unwrap_or_default();
+        let expected = "python 3.11 had its last security fixes in 2027-10; move to a newer one";
+        Ok(warnings.iter().any(|warning| warning == expected))
+    };
+    if (warned("2027-10")?, warned("2027-11")?) != (false, true) {
+        return Err("the end of Python 3.11 is not told in its time".into());
+    }
+    ends_with(0, &["--check-versions", "--month", "2026-11"])?;
+    ends_with(1, &["--check-versions", "--month", "2040-01"])?;
+    ends_with(1, &["--check-versions", "--month", "2040-13"])?;
+    ends_with(1, &["--check-versions", &app]).map(|_| ())
+}

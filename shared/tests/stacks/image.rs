@@ -1,9 +1,9 @@
-//! The image of an app, built and run by a real engine: it gets healthy, answers, is not root, writes nowhere but `/tmp`
-//! and stops when it is told to.
+//! The image of an app, built and run by a real engine: it gets healthy and answers, or is a worker that says what it
+//! should; it is not root, writes nowhere but `/tmp` and stops when it is told to.
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read, Write, pipe},
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
@@ -11,7 +11,10 @@ use std::{
 };
 
 use libtest_mimic::Failed;
-use shared::generate::{DOCKERFILE_NAME, DockerfileSource, Recipe};
+use shared::{
+    domain::Port,
+    generate::{DOCKERFILE_NAME, DockerfileSource, Recipe},
+};
 
 use crate::{App, Run};
 
@@ -38,16 +41,9 @@ pub fn check(app: &App, run: &Run) -> Result<(), Failed> {
     let running = Running { name: format!("byop-test-{}-{}", app.name, std::process::id()) };
     let name = running.name.as_str();
     build(name, &app.tree, &found)?;
-    let mut events = events(name)?;
-    start(name, run)?;
-    wait_until_healthy(name, &mut events)?;
-    let ip = docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name])?;
-    let address = format!("{ip}:{}", found.port.ok_or("no port")?);
-    let answer = get(&address, &run.path)?;
-    wanted(status(&answer) == 200 && answer.contains(&run.contains), &answer)?;
-    if let Some(missing) = run.missing {
-        let answer = get(&address, "/no-such-page")?;
-        wanted(status(&answer) == missing, &answer)?;
+    match &run.worker {
+        Some(line) => works(name, run, line)?,
+        None => answers(name, run, found.port)?,
     }
     let user = docker(&["inspect", "-f", "{{.Config.User}}", name])?;
     wanted(user.starts_with(|c: char| ('1'..='9').contains(&c)), &format!("user {user:?}"))?;
@@ -60,6 +56,39 @@ pub fn check(app: &App, run: &Run) -> Result<(), Failed> {
     let size: f64 = docker(&["image", "inspect", "-f", "{{.Size}}", name])?.parse()?;
     println!("{}: {:.0} MB, stopped in {:.1} s", app.name, size / 1e6, stopped.as_secs_f64());
     Ok(())
+}
+
+/// Starts it and asks it, once it says itself that it is well.
+fn answers(name: &str, run: &Run, port: Option<Port>) -> Result<(), Failed> {
+    let mut events = events(name)?;
+    start(name, run)?;
+    wait_until_healthy(name, &mut events)?;
+    let ip = docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name])?;
+    let address = format!("{ip}:{}", port.ok_or("no port")?);
+    let answer = get(&address, &run.path)?;
+    wanted(status(&answer) == 200 && answer.contains(&run.contains), &answer)?;
+    if let Some(missing) = run.missing {
+        let answer = get(&address, "/no-such-page")?;
+        wanted(status(&answer) == missing, &answer)?;
+    }
+    Ok(())
+}
+
+/// Starts it and follows its log up to the line, with which it is still there.
+fn works(name: &str, run: &Run, line: &str) -> Result<(), Failed> {
+    start(name, run)?;
+    let (reader, writer) = pipe()?;
+    let limit = LIMIT_S.to_string();
+    let argv = ["timeout", &limit, "docker", "logs", "-f", name];
+    let mut log = Command::new(argv[0]).args(&argv[1..]).stdout(writer.try_clone()?).stderr(writer).spawn()?;
+    let told = BufReader::new(reader).lines().map_while(Result::ok);
+    let mut read = Vec::new();
+    let found = told.inspect(|text| read.push(text.clone())).any(|text| text.contains(line));
+    // What reads the log ends with the container.
+    log.kill()?;
+    log.wait()?;
+    let running = docker(&["inspect", "-f", "{{.State.Running}}", name])?;
+    wanted(found && running == "true", &format!("running: {running}\n{}", read.join("\n")))
 }
 
 fn wanted(ok: bool, otherwise: &str) -> Result<(), Failed> {

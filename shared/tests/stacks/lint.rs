@@ -1,5 +1,5 @@
 //! What is generated, judged by independent tools: hadolint finds nothing of the level `warning` and above in the
-//! Dockerfile, and Docker Compose reads the compose file. One rule is left out, DL3008: Debian's archive keeps no version
+//! Dockerfile, and Docker Compose reads the compose file (`compose` has more of those). One rule is left out, DL3008: Debian's archive keeps no version
 //! that a newer one replaced, so a pinned package is a build that fails some weeks later.
 
 use std::{fs, process::Command};

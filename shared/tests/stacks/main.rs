@@ -9,6 +9,13 @@
 //! stops_within_s = 3      # after SIGTERM; more only with the reason in a comment
 //! missing = 404           # the status of a path that does not exist; left out, none is asked for
 //! writable = false        # true: the root is not read-only, with the reason in a comment
+//! base = "apps/api"       # the app's directory; left out, it is the tree
+//! ```
+//!
+//! or, for what does not answer HTTP:
+//!
+//! ```toml
+//! worker = "working"      # what its log has when it works
 //! ```
 //!
 //! A snapshot is made for each tree; the names of the tests are `snapshot::NAME`, `lint::NAME` and `image::NAME`.
@@ -17,6 +24,7 @@
 
 mod added;
 mod cli;
+mod compose;
 mod image;
 mod lint;
 mod snapshot;
@@ -27,17 +35,22 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use shared::generate::{Recipe, SourceTree, Wishes, recipe};
 
-/// What a running app answers.
+/// What a running app does.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
+    #[serde(default)]
     pub path: String,
+    #[serde(default)]
     pub contains: String,
     pub missing: Option<u16>,
+    pub worker: Option<String>,
     #[serde(default)]
     pub writable: bool,
     #[serde(default = "three")]
     pub stops_within_s: u64,
+    #[serde(default)]
+    pub base: String,
 }
 
 fn three() -> u64 {
@@ -55,7 +68,9 @@ pub struct App {
 impl App {
     pub fn recipe(&self) -> Result<Recipe, Failed> {
         let tree = SourceTree::open(&self.tree).map_err(|e| e.to_string())?;
-        Ok(recipe(&tree, &Wishes::default()).map_err(|e| format!("{}: {e}", e.code()))?)
+        let base = self.run.as_ref().map(|run| run.base.as_str()).unwrap_or_default();
+        let wishes = Wishes { base_directory: base.parse()?, ..Wishes::default() };
+        Ok(recipe(&tree, &wishes).map_err(|e| format!("{}: {e}", e.code()))?)
     }
 }
 
@@ -69,8 +84,10 @@ fn apps() -> Result<Vec<App>, Failed> {
             path: "/".into(),
             contains: format!("Hello from the {name} example"),
             missing: Some(404),
+            worker: None,
             writable: false,
             stops_within_s: three(),
+            base: String::new(),
         };
         apps.push(App { name: format!("example-{name}"), tree: directory, run: Some(run) });
     }
@@ -103,8 +120,13 @@ fn main() -> Result<(), Failed> {
         Trial::test("byop_generate_exit_codes", cli::exit_codes),
         Trial::test("byop_generate_json", cli::json),
         Trial::test("byop_generate_files", cli::files),
+        Trial::test("byop_generate_ends", cli::ends),
     ];
-    for app in apps()? {
+    let apps = apps()?;
+    let all = apps.clone();
+    trials.push(Trial::test("lint::compose_files", move || compose::check(&all)));
+    trials.push(Trial::test("lint::broken_compose_files", compose::check_of_the_check));
+    for app in apps {
         let (shown, linted) = (app.clone(), app.clone());
         trials.push(Trial::test(format!("lint::{}", app.name), move || lint::check(&linted)));
         trials.push(Trial::test(format!("snapshot::{}", app.name), move || snapshot::check(&shown)));

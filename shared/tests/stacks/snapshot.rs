@@ -1,7 +1,7 @@
-//! What is generated for an app, as text.
+//! What is generated for an app, as text: what is known of it, the Dockerfile, and the compose file to run it by hand.
 
 use libtest_mimic::Failed;
-use shared::generate::{DockerfileSource, Recipe, SourceTree, Wishes, recipe};
+use shared::generate::{DockerfileSource, Recipe, SourceTree, Wishes, preview_compose, recipe};
 
 use crate::App;
 
@@ -27,14 +27,15 @@ fn settings() -> insta::Settings {
 
 fn text(recipe: &Recipe) -> Result<String, Failed> {
     let about = serde_json::to_string_pretty(&recipe.about)?;
-    let dockerfile = match &recipe.dockerfile {
-        DockerfileSource::Generated { dockerfile, .. } => dockerfile.clone(),
-        DockerfileSource::Own { path } => format!("(the repository's own {path})\n"),
+    let (path, dockerfile) = match &recipe.dockerfile {
+        DockerfileSource::Generated { dockerfile, .. } => ("Dockerfile", dockerfile.clone()),
+        DockerfileSource::Own { path } => (path.as_str(), format!("(the repository's own {path})\n")),
     };
+    let compose = preview_compose(recipe, path).map_err(|e| e.to_string())?;
     let port = recipe.port.map_or_else(|| "none".to_owned(), |port| port.to_string());
     let notes = recipe.explanation.iter().map(|note| format!("- {note}\n")).collect::<String>();
     Ok(format!(
-        "stack {} in {:?}, port {port}, health {}, volumes {:?}\n{notes}{about}\n{dockerfile}",
+        "stack {} in {:?}, port {port}, health {}, volumes {:?}\n{notes}{about}\n{dockerfile}\n{compose}",
         recipe.stack,
         recipe.context.as_str(),
         recipe.health_path,

@@ -33,6 +33,9 @@ use crate::{
 
 const SOURCE: &str = "/work/source";
 const DOCKERFILE: &str = "/work/Dockerfile.byop";
+/// On the disk that is limited, where the daemon clears away at its start what a build that was killed has left.
+const WRITTEN: &str = "/var/lib/docker/tmp/byop-image.tar";
+const LOAD: Duration = Duration::from_secs(300);
 const MEASURE: Duration = Duration::from_secs(2);
 const SHORT: Duration = Duration::from_secs(30);
 const PRUNE: Duration = Duration::from_secs(300);
@@ -63,7 +66,12 @@ pub async fn build(
     let ended = follow(builder, running, config.limits.disk_bytes, log).await;
     log.end().await;
     let exit_code = match ended {
-        Ok(0) => return Ok(image),
+        Ok(0) => {
+            if made.reproducible {
+                load(builder, config).await?;
+            }
+            return Ok(image);
+        }
         Ok(code) => code,
         Err(Ended::DiskFull) => return Err(too_much_disk(config)),
         Err(Ended::Broken(e)) => {
@@ -76,25 +84,47 @@ pub async fn build(
 }
 
 fn image(builder: &BuildEngine, order: &BuildOrder, commit: &str) -> Image {
-    let (commit, build) = (&commit[..commit.len().min(12)], order.build.0.as_simple().to_string());
-    let tag = format!("{commit}-{}", &build[build.len() - 8..]);
+    let build = order.build.0.as_simple().to_string();
+    let tag = format!("{}-{}", short(commit), &build[build.len() - 8..]);
     Image { name: format!("{}/{}", builder.registry.host, order.repository), tag }
 }
 
+fn short(commit: &str) -> &str {
+    &commit[..commit.len().min(12)]
+}
+
+/// The engine cannot give files of an image the commit's time while it keeps it, only while it writes it out.
+async fn load(builder: &BuildEngine, config: &BuildConfig) -> Result<(), BuildFailure> {
+    let done = builder.run(&Exec::new(["docker", "load", "--quiet", "--input", WRITTEN]), LOAD).await?;
+    if done.exit_code != 0 {
+        let full = is_full(builder, config.limits.disk_bytes).await;
+        let said = done.stderr_text();
+        return Err(if full { too_much_disk(config) } else { unavailable(format!("docker load: {said}")) });
+    }
+    builder.run(&Exec::new(["rm", "-f", WRITTEN]), SHORT).await.map(drop)
+}
+
+/// Nothing here differs between two builds of one commit, so that a second one from the cache gives the same image.
 fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<String> {
-    let created = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let created = i64::try_from(source.committed_at).ok().and_then(|t| OffsetDateTime::from_unix_timestamp(t).ok());
+    let created = created.unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let labels = [
         ("revision", source.commit.clone()),
         ("source", order.git_url.clone()),
         ("created", created.format(&Rfc3339).unwrap_or_default()),
-        ("version", image.tag.clone()),
+        ("version", short(&source.commit).to_owned()),
         ("title", order.slug.clone()),
     ];
     let mut argv: Vec<String> =
         ["docker", "buildx", "build", "--progress=plain", "--provenance=false", "--file", DOCKERFILE]
             .map(str::to_owned)
             .into();
-    argv.push(format!("--tag={}:{}", image.name, image.tag));
+    let name = format!("{}:{}", image.name, image.tag);
+    argv.push(match made.reproducible {
+        true => format!("--output=type=oci,dest={WRITTEN},name={name},rewrite-timestamp=true"),
+        false => format!("--tag={name}"),
+    });
+    argv.push(format!("--build-arg=SOURCE_DATE_EPOCH={}", source.committed_at));
     argv.extend(labels.map(|(name, value)| format!("--label=org.opencontainers.image.{name}={value}")));
     for variable in &order.variables {
         argv.push(format!("--secret=id={0},src={SECRETS}/secrets/{0}", variable.name));
@@ -113,7 +143,8 @@ fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<
 /// A repository's own Dockerfile may declare an ARG for what is no secret. BuildKit takes some names for its own
 /// settings, among them the one of a frontend to run in place of the engine's.
 fn is_argument(variable: &BuildVariable) -> bool {
-    !variable.secret && !variable.name.to_ascii_uppercase().starts_with("BUILDKIT_")
+    let name = variable.name.to_ascii_uppercase();
+    !variable.secret && !name.starts_with("BUILDKIT_") && name != "SOURCE_DATE_EPOCH"
 }
 
 /// Packs the tree into a file beside it, and unpacks that in the container.
@@ -170,7 +201,7 @@ async fn follow(builder: &BuildEngine, mut running: Running, max_disk: u64, log:
     let watching = async {
         loop {
             measure.tick().await;
-            if disk(builder).await.is_some_and(|d| d.free <= max_disk / 100) {
+            if is_full(builder, max_disk).await {
                 return Err(Ended::DiskFull);
             }
         }
@@ -193,6 +224,10 @@ async fn disk(builder: &BuildEngine) -> Option<Disk> {
     let mut numbers = told.split_whitespace().map(|n| n.parse::<u64>().ok());
     let (size, blocks, free) = (numbers.next()??, numbers.next()??, numbers.next()??);
     Some(Disk { used: blocks.saturating_sub(free) * size, free: free * size })
+}
+
+async fn is_full(builder: &BuildEngine, max_disk: u64) -> bool {
+    disk(builder).await.is_some_and(|d| d.free <= max_disk / 100)
 }
 
 /// Before a build, a cache that takes more than half of the disk is made smaller.

@@ -140,9 +140,20 @@ impl BuildEngine {
 
     /// Opens the way to private places for the engine itself. For the time when strangers' code has ended.
     pub async fn open_to(&self, places: &[String]) -> Result<(), BuildFailure> {
-        let argv = ["/sbin/byop-builder", "allow"].into_iter().chain(places.iter().map(String::as_str));
+        let argv = ["allow"].into_iter().chain(places.iter().map(String::as_str));
+        self.ask_for("a way out", argv).await
+    }
+
+    /// Makes the next push send every layer that its own repository lacks: it may read no other repository.
+    pub async fn forget_repositories(&self) -> Result<(), BuildFailure> {
+        let name = self.registry.host.rsplit_once(':').map_or(self.registry.host.as_str(), |(name, _)| name);
+        self.ask_for("forgetting repositories", ["unplace", name]).await
+    }
+
+    async fn ask_for<'a>(&self, what: &str, argv: impl IntoIterator<Item = &'a str>) -> Result<(), BuildFailure> {
+        let argv = ["/sbin/byop-builder"].into_iter().chain(argv);
         let done = self.run(&Exec::new(argv), Duration::from_secs(30)).await?;
-        if done.exit_code == 0 { Ok(()) } else { Err(unavailable(format!("a way out: {}", done.stderr_text()))) }
+        if done.exit_code == 0 { Ok(()) } else { Err(unavailable(format!("{what}: {}", done.stderr_text()))) }
     }
 
     /// Copies a tar file into a directory of the container.
@@ -256,6 +267,8 @@ async fn files(registry: &Registry) -> Result<bytes::Bytes, BuildFailure> {
     let daemon = serde_json::json!({
         "registry-mirrors": registry.mirror.iter().collect::<Vec<_>>(),
         "log-level": "warn",
+        // Its layers are compressed once, and those of a base go to the registry as they came.
+        "features": { "containerd-snapshotter": true },
     });
     let mut archive =
         Archive::new().file("etc/docker/daemon.json", 0o644, daemon.to_string().as_bytes()).map_err(unavailable)?;

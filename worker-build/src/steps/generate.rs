@@ -6,10 +6,12 @@
 use shared::{
     domain::{EnvName, HealthPath, Port, RelPath},
     generate::{
-        DockerfileMode, DockerfileSource, GenerateError, Generator, Recipe, Report, SourceTree, Wishes, preview_compose,
+        Bases, DockerfileMode, DockerfileSource, GenerateError, Generator, Recipe, Report, SourceTree, Wishes,
+        month_of, preview_compose,
     },
-    worksource::{BuildFailure, BuildOrder, BuildPlan, FailureCode},
+    worksource::{BuildFailure, BuildOrder, BuildPlan, BuildReport, FailureCode},
 };
+use time::OffsetDateTime;
 
 use super::{fetch::Source, work_dir::unusable};
 use crate::log::BuildLog;
@@ -24,23 +26,38 @@ pub struct Made {
     pub dockerignore: Option<String>,
     /// Whether the Dockerfile is the repository's own.
     pub own: bool,
+    /// Whether two builds of the commit are to give the same bytes.
+    pub reproducible: bool,
 }
 
-/// Decides how the tree is built.
-pub async fn generate(order: &BuildOrder, source: &Source, log: &mut BuildLog) -> Result<Made, BuildFailure> {
-    let wishes = wishes(order)?;
+/// Decides how the tree is built. What was found is reported also when that is no way to build it.
+pub async fn generate(
+    bases: &Bases,
+    (order, source): (&BuildOrder, &Source),
+    report: &dyn BuildReport,
+    log: &mut BuildLog,
+) -> Result<Made, BuildFailure> {
+    let wishes = Wishes { bases: bases.clone(), ..wishes(order)? };
     let root = source.path.clone();
-    let decide = move || -> Result<(Recipe, Report, SourceTree), BuildFailure> {
+    let decide = move || -> Result<(Result<Recipe, GenerateError>, Report, SourceTree), BuildFailure> {
         let tree = SourceTree::open(&root).map_err(|e| unusable(std::io::Error::other(e)))?;
-        let (recipe, report) = Generator::default().examine(&tree, &wishes);
-        Ok((recipe.map_err(|e| explain(&e))?, report, tree))
+        let (recipe, mut found) = Generator::default().examine(&tree, &wishes);
+        found.warn_of_ends(month_of(OffsetDateTime::now_utc()));
+        Ok((recipe, found, tree))
     };
     let decided = tokio::task::spawn_blocking(decide).await.map_err(|e| unusable(std::io::Error::other(e)))?;
-    let (recipe, report, tree) = decided?;
+    let (recipe, found, tree) = decided?;
+    if let Ok(text) = serde_json::to_string(&found) {
+        report.found(text).await?;
+    }
+    let recipe = recipe.map_err(|e| explain(&e))?;
     for line in &recipe.explanation {
         log.say(line).await;
     }
-    made(order, recipe, &report, &tree)
+    for warning in found.app.iter().flat_map(|app| &app.warnings) {
+        log.say(&format!("warning: {warning}")).await;
+    }
+    made(order, recipe, &tree)
 }
 
 fn wishes(order: &BuildOrder) -> Result<Wishes, BuildFailure> {
@@ -51,12 +68,12 @@ fn wishes(order: &BuildOrder) -> Result<Wishes, BuildFailure> {
         mode: if order.always_generate { DockerfileMode::Generate } else { DockerfileMode::Auto },
         port: order.port.map(|p| setting::<Port>("port", &p.to_string())).transpose()?,
         health_path: order.health_path.as_deref().map(|p| setting::<HealthPath>("health path", p)).transpose()?,
-        image_prefix: None,
         build_secrets: order
             .variables
             .iter()
             .map(|v| setting::<EnvName>("variable name", &v.name))
             .collect::<Result<_, _>>()?,
+        ..Wishes::default()
     })
 }
 
@@ -66,7 +83,7 @@ fn setting<T: std::str::FromStr>(what: &str, value: &str) -> Result<T, BuildFail
     value.parse().map_err(refused)
 }
 
-fn made(order: &BuildOrder, recipe: Recipe, report: &Report, tree: &SourceTree) -> Result<Made, BuildFailure> {
+fn made(order: &BuildOrder, recipe: Recipe, tree: &SourceTree) -> Result<Made, BuildFailure> {
     let compose = preview_compose(&recipe, "Dockerfile").ok();
     let (dockerfile, dockerignore, own) = match recipe.dockerfile {
         DockerfileSource::Generated { dockerfile, dockerignore } => (dockerfile, Some(dockerignore), false),
@@ -85,10 +102,15 @@ fn made(order: &BuildOrder, recipe: Recipe, report: &Report, tree: &SourceTree) 
         dockerfile,
         port: order.port.or(recipe.port.map(Port::get)),
         health_path: Some(recipe.health_path.as_str().to_owned()),
-        report: serde_json::to_string(report).ok(),
         compose,
     };
-    Ok(Made { plan, context: RelPath::as_str(&recipe.context).to_owned(), dockerignore, own })
+    Ok(Made {
+        plan,
+        context: RelPath::as_str(&recipe.context).to_owned(),
+        dockerignore,
+        own,
+        reproducible: recipe.reproducible,
+    })
 }
 
 /// A `# syntax=` line makes BuildKit fetch and run another frontend, from wherever the line says. The engine's own one

@@ -32,6 +32,7 @@ pub async fn push(
 ) -> Result<BuildOutcome, BuildFailure> {
     log.say(format!("Pushing {}", image.tag)).await;
     builder.open_to(&builder.registry.push_places()).await?;
+    builder.forget_repositories().await?;
     let reference = format!("{}:{}", image.name, image.tag);
     let mut tries = 0;
     let digest = loop {

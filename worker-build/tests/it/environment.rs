@@ -70,6 +70,7 @@ pub async fn environment(test: &str) -> Option<Environment> {
             mirror: Some(mirror),
             token_service: None,
         },
+        bases: shared::generate::Bases::default(),
         concurrency: 1,
         log_bytes: 1 << 20,
         work_dir,

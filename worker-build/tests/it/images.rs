@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::MetadataExt, process::Command, sync::Arc};
 
-use shared::worksource::{BuildHandler, BuildOrder, FailureCode, Stage};
+use shared::worksource::{BuildFailure, BuildHandler, BuildOrder, FailureCode, Stage};
 use worker_build::Builder;
 
 use crate::{
@@ -30,8 +30,30 @@ async fn a_preview_says_how_and_makes_nothing() {
     let plan = report.plan.lock().expect("lock").clone().expect("a plan");
     assert_eq!((plan.stack.as_str(), plan.port), ("node", Some(3000)));
     assert!(plan.dockerfile.contains("AS runtime") && plan.compose.is_some_and(|text| text.contains("web:")));
-    let found: serde_json::Value = serde_json::from_str(&plan.report.expect("a report")).expect("JSON");
+    let found = report.findings();
     assert_eq!((&found["outcome"], &found["app"]["stack"]), (&"found".into(), &"node".into()));
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_of_what_cannot_be_built_says_what_was_found() {
+    let Some(mut env) = environment("a_preview_of_what_cannot_be_built_says_what_was_found").await else { return };
+    let client = env.client();
+    let package = r#"{"scripts":{"start":"node server.js"}}"#;
+    let two = [("package.json", package), ("server.js", ""), ("yarn.lock", ""), ("pnpm-lock.yaml", "")];
+    env.forge.commit("two", &two);
+    env.forge.commit("none", &[("notes.md", "nothing here")]);
+    for (repository, outcome, candidates) in [("two", "ambiguous", 1), ("none", "nothing", 0)] {
+        let order = BuildOrder { preview: true, port: None, ..env.order(client, repository) };
+        let report = Arc::new(Report::default());
+        let made = Builder::new(env.config.clone()).build(order, report.clone()).await;
+        let BuildFailure::Failed { code, message, .. } = made.expect_err(repository) else { panic!("{repository}") };
+        let found = report.findings();
+        assert_eq!((code, found["outcome"].as_str()), (FailureCode::NotDetected, Some(outcome)), "{found}");
+        assert_eq!(found["error"]["message"].as_str(), Some(message.as_str()), "{found}");
+        assert_eq!(found["candidates"].as_array().map(Vec::len), Some(candidates), "{found}");
+        assert!(found["app"].is_null() && report.plan.lock().expect("lock").is_none(), "{found}");
+    }
     env.finish().await;
 }
 
@@ -51,7 +73,7 @@ async fn an_image_says_where_it_comes_from() {
     let label = |name: &str| labels[format!("org.opencontainers.image.{name}")].as_str().unwrap_or_default().to_owned();
     assert_eq!(label("revision"), sha);
     assert_eq!(label("source"), order.git_url);
-    assert_eq!(label("version"), image.tag);
+    assert_eq!(label("version"), sha[..12]);
     assert_eq!(label("title"), order.slug);
     let created = time::OffsetDateTime::parse(&label("created"), &time::format_description::well_known::Rfc3339);
     let age = time::OffsetDateTime::now_utc() - created.expect("a time");

@@ -14,5 +14,6 @@ mod isolation;
 mod limits;
 mod neighbour;
 mod report;
+mod reproducible;
 mod sshd;
 mod together;

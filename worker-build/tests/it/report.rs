@@ -9,6 +9,7 @@ use tokio::sync::watch;
 pub struct Report {
     pub stages: Mutex<Vec<Stage>>,
     pub commit: Mutex<Option<String>>,
+    pub found: Mutex<Option<String>>,
     pub plan: Mutex<Option<BuildPlan>>,
     lines: watch::Sender<Vec<String>>,
     stop: watch::Sender<Option<StopReason>>,
@@ -19,6 +20,7 @@ impl Default for Report {
         Self {
             stages: Mutex::default(),
             commit: Mutex::default(),
+            found: Mutex::default(),
             plan: Mutex::default(),
             lines: watch::channel(Vec::new()).0,
             stop: watch::channel(None).0,
@@ -27,6 +29,12 @@ impl Default for Report {
 }
 
 impl Report {
+    /// What was found in the source.
+    pub fn findings(&self) -> serde_json::Value {
+        let found = self.found.lock().expect("lock").clone().expect("a report");
+        serde_json::from_str(&found).expect("JSON")
+    }
+
     pub fn log(&self) -> String {
         self.lines.borrow().join("\n")
     }
@@ -52,6 +60,11 @@ impl BuildReport for Report {
 
     async fn commit(&self, sha: &str) -> Result<(), BuildFailure> {
         *self.commit.lock().expect("lock") = Some(sha.to_owned());
+        Ok(())
+    }
+
+    async fn found(&self, report: String) -> Result<(), BuildFailure> {
+        *self.found.lock().expect("lock") = Some(report);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use shared::{
     ssh::{Exec, Session, Target},
     store::{Asked, Db, deployments, log_segments, servers, sql},
 };
-use worker_provision::{ProvisionWorker, ServerSettings};
+use worker_provision::{ProvisionWorker, ServerSettings, clouds::Clouds};
 
 use crate::registry::{Registry, image, registry};
 
@@ -67,6 +67,8 @@ pub async fn world(test: &str) -> Option<World> {
         ids.into_iter().fold(sql(text), |s, id| s.text(id)).execute(&db).await.unwrap();
     }
     let settings = worker_provision::Settings {
+        pace: None,
+        sweep: worker_provision::accounts::SweepSettings::default(),
         database_url: url.clone(),
         master_key: MasterKey::new(&KEY).unwrap(),
         local: LocalSettings::from_env().unwrap(),
@@ -75,7 +77,8 @@ pub async fn world(test: &str) -> Option<World> {
         boot_limit: Duration::from_secs(60),
         login_limit: Duration::ZERO,
     };
-    let provisioner = ProvisionWorker::new(db.clone(), settings);
+    let clouds = Clouds::none(settings.master_key.clone(), "00112233aa".parse().unwrap());
+    let provisioner = ProvisionWorker::new(db.clone(), settings, std::sync::Arc::new(clouds));
     let domain = format!("t{}.app.test", &app.0.simple().to_string()[20..]);
     let world = World { dir, url, db, client, customer, app, server, registry, provisioner, domain };
     world.provision().await;
@@ -96,6 +99,8 @@ impl World {
             host_public_key: None,
             login_public_key: None,
             login_private_key_sealed: None,
+            account: None,
+            monthly: None,
         };
         let mut tx = self.db.begin().await.unwrap();
         servers::insert(&mut tx, &self.db, &new).await.unwrap();

@@ -5,8 +5,10 @@ mod connect;
 mod edge;
 mod keys;
 mod remove;
+mod rotate;
 
 pub use bootstrap::{bootstrap, version};
-pub use connect::{Contact, contact};
-pub use keys::{ensure_keys, wanted};
+pub use connect::contact;
+pub use keys::{ensure_keys, spec, stands, wanted};
 pub use remove::detach;
+pub use rotate::rotate_host_key;

@@ -7,7 +7,6 @@ use shared::{
     ssh::{Exec, Session, generate_key},
     store::sql,
 };
-use worker_provision::ProvisionWorker;
 
 use crate::{
     host::{LEFT, Machine, PROJECT, machine},
@@ -45,7 +44,7 @@ async fn busy_machine(world: &World) -> (Machine, Session, String) {
 #[tokio::test]
 async fn what_a_client_runs_is_neither_stopped_nor_removed() {
     let Some(world) = world("a busy machine", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let (Machine { wanted, provider, server }, session, own) = busy_machine(&world).await;
     worker.run(&world.lease(server.id, 1).await).await.unwrap();
     assert_eq!(say(&session, OWN).await, own, "{}", world.log(server.id).await);
@@ -64,7 +63,7 @@ async fn what_a_client_runs_is_neither_stopped_nor_removed() {
 #[tokio::test]
 async fn an_old_docker_with_containers_is_left_as_it_is() {
     let Some(world) = world("an old Docker", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let (Machine { wanted, provider, server }, session, own) = busy_machine(&world).await;
     say(&session, OLD_DOCKER).await;
     let refused = worker.run(&world.lease(server.id, 1).await).await;
@@ -78,7 +77,7 @@ async fn an_old_docker_with_containers_is_left_as_it_is() {
 #[tokio::test]
 async fn a_machine_that_is_refused_is_given_back_clean() {
     let Some(world) = world("a full disk", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let Machine { wanted, provider, server } = machine(&world, "root").await;
     let session = world.reachable(&server).await;
     say(&session, FULL_DISK).await;
@@ -92,7 +91,7 @@ async fn a_machine_that_is_refused_is_given_back_clean() {
 #[tokio::test]
 async fn a_machine_whose_port_does_not_answer_is_not_ready() {
     let Some(world) = world("a shut port", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let Machine { wanted, provider, server } = machine(&world, "root").await;
     say(&world.reachable(&server).await, SHUT_PORT).await;
     let failed = worker.run(&world.lease(server.id, 1).await).await;
@@ -104,7 +103,7 @@ async fn a_machine_whose_port_does_not_answer_is_not_ready() {
 #[tokio::test]
 async fn a_job_that_gave_up_leaves_no_proxy_on_the_machine() {
     let Some(world) = world("a job that gave up", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let Machine { wanted, provider, server } = machine(&world, "root").await;
     let lease = world.lease(server.id, 1).await;
     worker.run(&lease).await.unwrap();
@@ -121,7 +120,7 @@ async fn a_job_that_gave_up_leaves_no_proxy_on_the_machine() {
 #[tokio::test]
 async fn a_machine_that_lets_us_in_no_more_is_forgotten_with_a_word_about_it() {
     let Some(world) = world("a closed machine", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let Machine { wanted, provider, server } = machine(&world, "root").await;
     worker.run(&world.lease(server.id, 1).await).await.unwrap();
     let other = generate_key("other").unwrap().public;
@@ -141,7 +140,7 @@ async fn a_machine_that_lets_us_in_no_more_is_forgotten_with_a_word_about_it() {
 async fn a_name_that_leads_inside_is_not_knocked_at() {
     let Some(mut world) = world("a name that leads inside", "byop/vps:1").await else { return };
     world.settings.dev_mode = false;
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let Machine { wanted, provider, server } = machine(&world, "root").await;
     let refused = worker.run(&world.lease(server.id, 1).await).await;
     assert!(matches!(&refused, Err(JobError::Permanent(m)) if m.contains("not on the public internet")), "{refused:?}");

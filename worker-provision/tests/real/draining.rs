@@ -11,7 +11,6 @@ use shared::{
         sql,
     },
 };
-use worker_provision::ProvisionWorker;
 
 use crate::world::{World, world};
 
@@ -50,7 +49,7 @@ async fn state(world: &World, job: JobId) -> (String, bool) {
 #[tokio::test]
 async fn nothing_is_removed_before_the_last_deployment_has_ended() {
     let Some(world) = world("draining", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let (id, app) = (world.server().await, AppId::new());
     sql("insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
          values ($1, $2, 'a', 'g', 'b', 0, 0)")

@@ -3,13 +3,12 @@
 use secrecy::ExposeSecret;
 use shared::{
     domain::{ServerId, status::ServerStatus},
-    providers::{Local, Provider, Spec, Wanted},
+    providers::{Address, Local, Provider, Spec, Wanted},
     queue::Handler,
     secrets::Place,
-    ssh::{Exec, generate_key},
+    ssh::{Exec, KeyPair, generate_key},
     store::servers::{self, Server},
 };
-use worker_provision::ProvisionWorker;
 
 use crate::world::{World, world};
 
@@ -53,6 +52,28 @@ pub struct Machine {
     pub server: Server,
 }
 
+/// The row of a machine that stands already.
+pub async fn known(world: &World, at: Address, user: &str, host_public: String, login: &KeyPair) -> Server {
+    let id = ServerId::new();
+    let row = id.to_string();
+    let place = Place { client: world.client, field: servers::LOGIN_KEY_FIELD, row: &row };
+    let sealed = world.settings.master_key.seal(place, login.private.expose_secret().as_bytes()).unwrap();
+    let new = servers::NewServer {
+        provider: "host".into(),
+        address: Some(at.host),
+        ssh_port: at.port.into(),
+        ssh_user: user.into(),
+        host_public_key: Some(host_public),
+        login_public_key: Some(login.public.clone()),
+        login_private_key_sealed: Some(sealed),
+        account: None,
+        monthly: None,
+        ..world.new_server(id)
+    };
+    world.insert(&new).await;
+    world.load(id).await
+}
+
 pub async fn machine(world: &World, user: &str) -> Machine {
     let (host, login) = (generate_key("machine").unwrap(), generate_key("login").unwrap());
     let wanted = Wanted {
@@ -67,21 +88,7 @@ pub async fn machine(world: &World, user: &str) -> Machine {
     let provider = Local::new(world.settings.local.clone().unwrap());
     provider.create(&wanted).await.unwrap();
     let address = provider.address(&wanted).await.unwrap().unwrap();
-    let id = ServerId::new();
-    let row = id.to_string();
-    let place = Place { client: world.client, field: servers::LOGIN_KEY_FIELD, row: &row };
-    let sealed = world.settings.master_key.seal(place, login.private.expose_secret().as_bytes()).unwrap();
-    let new = servers::NewServer {
-        provider: "host".into(),
-        address: Some(address.host),
-        ssh_user: user.into(),
-        host_public_key: Some(host.public),
-        login_public_key: Some(login.public),
-        login_private_key_sealed: Some(sealed),
-        ..world.new_server(id)
-    };
-    world.insert(&new).await;
-    let server = world.load(id).await;
+    let server = known(world, address, user, host.public, &login).await;
     // The machine stood there before the client names it.
     let as_root = Server { ssh_user: "root".into(), ..server.clone() };
     let session = world.reachable(&as_root).await;
@@ -94,7 +101,7 @@ pub async fn machine(world: &World, user: &str) -> Machine {
 
 async fn life(test: &str, user: &str) {
     let Some(world) = world(test, "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let Machine { wanted, provider, server } = machine(&world, user).await;
     worker.run(&world.lease(server.id, 1).await).await.unwrap();
     let ready = world.load(server.id).await;

@@ -7,6 +7,7 @@ mod crashes;
 mod draining;
 mod host;
 mod packages;
+mod started;
 mod world;
 
 use shared::{
@@ -16,12 +17,11 @@ use shared::{
     ssh::{Exec, generate_key},
     store::servers::Server,
 };
-use worker_provision::ProvisionWorker;
 use world::world;
 
 async fn life(test: &str, image: &str) {
     let Some(world) = world(test, image).await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let id = world.server().await;
     let started = std::time::Instant::now();
     if let Err(e) = worker.run(&world.lease(id, 1).await).await {
@@ -58,7 +58,7 @@ async fn a_bare_server_gets_docker_and_leaves_nothing() {
 #[tokio::test]
 async fn a_second_attempt_finds_the_first_ones_work() {
     let Some(world) = world("second attempt", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let id = world.server().await;
     let lease = world.lease(id, 1).await;
     // The first attempt is cut off in the middle of its work, as by a kill.
@@ -79,7 +79,7 @@ async fn a_second_attempt_finds_the_first_ones_work() {
 #[tokio::test]
 async fn a_server_that_two_remove_at_once_is_gone_for_both() {
     let Some(world) = world("two removals", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let id = world.server().await;
     worker.run(&world.lease(id, 1).await).await.unwrap();
     let provider = Local::new(world.settings.local.clone().unwrap());
@@ -91,7 +91,7 @@ async fn a_server_that_two_remove_at_once_is_gone_for_both() {
 #[tokio::test]
 async fn what_cannot_be_made_is_failed_and_removed() {
     let Some(world) = world("failure", "byop/no-such-image:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let id = world.server().await;
     assert!(matches!(worker.run(&world.lease(id, 1).await).await, Err(JobError::Permanent(_))));
     let server = world.load(id).await;

@@ -8,7 +8,6 @@ use shared::{
     queue::{self, Handler},
     ssh::{Exec, Session},
 };
-use worker_provision::ProvisionWorker;
 
 use crate::{
     host::{LEFT, Machine, machine},
@@ -31,7 +30,7 @@ const UNPACKING: &str = "pgrep -f '[-]-unpack'";
 #[tokio::test]
 async fn an_installation_that_was_cut_off_is_finished_first() {
     let Some(world) = world("a cut off installation", "byop/vps:1").await else { return };
-    let worker = ProvisionWorker::new(world.db.clone(), world.settings.clone());
+    let worker = world.handler();
     let Machine { wanted, provider, server } = machine(&world, "root").await;
     let session = world.reachable(&server).await;
     session.script(CUT_OFF, &[], Exec::default()).await.unwrap();

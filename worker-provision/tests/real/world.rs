@@ -2,6 +2,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +21,7 @@ use shared::{
         sql,
     },
 };
-use worker_provision::{ProvisionWorker, ServerSettings, Settings};
+use worker_provision::{ProvisionWorker, ServerSettings, Settings, accounts::SweepSettings, clouds::Clouds};
 
 const KEY: [u8; 32] = [3; 32];
 
@@ -59,11 +60,19 @@ pub async fn world(test: &str, image: &str) -> Option<World> {
         dev_mode: true,
         boot_limit: Duration::from_secs(60),
         login_limit: Duration::ZERO,
+        pace: None,
+        sweep: SweepSettings::default(),
     };
     Some(World { db, client, customer, settings, _dir: dir })
 }
 
 impl World {
+    pub fn handler(&self) -> ProvisionWorker {
+        let (master, install) = (self.settings.master_key.clone(), "00112233aa".parse().unwrap());
+        let clouds = Clouds::none(master, install);
+        ProvisionWorker::new(self.db.clone(), self.settings.clone(), Arc::new(clouds))
+    }
+
     pub async fn server(&self) -> ServerId {
         let new = self.new_server(ServerId::new());
         self.insert(&new).await;
@@ -83,6 +92,8 @@ impl World {
             host_public_key: None,
             login_public_key: None,
             login_private_key_sealed: None,
+            account: None,
+            monthly: None,
         }
     }
 
@@ -145,7 +156,7 @@ impl World {
     pub async fn connect(&self, server: &Server) -> Result<Session, SshError> {
         let target = Target {
             host: server.address.clone().unwrap(),
-            port: 22,
+            port: server.ssh_port.try_into().unwrap(),
             user: server.ssh_user.clone(),
             host_key: server.host_public_key.clone().unwrap(),
             login_key: server.login_key(&self.settings.master_key).unwrap(),

@@ -4,10 +4,12 @@
 //! argument vector, a router rule or a Dockerfile without more care. Absent: whether a host may be reached, whether a
 //! domain is the caller's own, how a value is stored.
 
+mod cloud;
 mod git;
 mod names;
 mod net;
 
+pub use cloud::{AccessKeyId, CloudLogin, OvhProject, RegionCode, RoleArn, SizeCode};
 pub use git::{CommitSha, GitRef, GitScheme, GitUrl, GitUrlPolicy};
 pub use names::{EmailAddress, EnvName, ImageDigest, ImageRepository, LoginName, RelPath, Slug};
 pub use net::{DomainName, HealthPath, HostAddress, NoAddress, Port, choose_address, is_private};
@@ -114,6 +116,12 @@ mod tests {
         holds::<HostAddress>(raw);
         holds::<LoginName>(raw);
         holds::<Port>(raw);
+        holds::<RegionCode>(raw);
+        holds::<SizeCode>(raw);
+        holds::<CloudLogin>(raw);
+        holds::<AccessKeyId>(raw);
+        holds::<RoleArn>(raw);
+        holds::<OvhProject>(raw);
     }
 
     proptest! {

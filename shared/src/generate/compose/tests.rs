@@ -35,6 +35,12 @@ fn a_release() {
 }
 
 #[test]
+fn a_release_that_is_asked_from_inside() {
+    let health_test = Some(fallback_health_test(Port::saturating(3000), &parsed("/healthz")));
+    insta::assert_snapshot!(deployment_compose(&DeploymentCompose { health_test, ..spec() }).expect("written"));
+}
+
+#[test]
 fn the_overlay_lies_over_a_label_of_the_release() {
     let release: Value = serde_yaml_ng::from_str(&deployment_compose(&spec()).expect("written")).expect("YAML");
     let overlay: Value = serde_yaml_ng::from_str(UNROUTED).expect("YAML");

@@ -53,6 +53,8 @@ pub struct Hints {
     pub versions: Vec<VersionHint>,
     /// Data services, as the platform calls them.
     pub needs: Vec<String>,
+    /// Whether two builds of a commit are to give the same bytes.
+    pub reproducible: bool,
 }
 
 impl Hints {

@@ -101,7 +101,7 @@ fn sdkman(tree: &SourceTree, hints: &mut Hints) {
 }
 
 /// `byop.toml` counts more than everything that is guessed:
-/// `start`, `release`, `build`, `output`, `port`, `health_path`, and `[versions]`.
+/// `start`, `release`, `build`, `output`, `port`, `health_path`, `reproducible`, and `[versions]`.
 fn byop(tree: &SourceTree, hints: &mut Hints) {
     const PATH: &str = "byop.toml";
     let Some(config) = toml(tree, PATH) else { return };
@@ -113,6 +113,7 @@ fn byop(tree: &SourceTree, hints: &mut Hints) {
     add(&mut hints.health_path, text("health_path"), PATH);
     let port = config.get("port").and_then(|value| value.as_integer()).map(|port| port.to_string());
     add(&mut hints.port, port.as_deref(), PATH);
+    hints.reproducible = config.get("reproducible").and_then(|value| value.as_bool()).unwrap_or_default();
     let versions = config.get("versions").and_then(|value| value.as_table());
     for (language, value) in versions.into_iter().flatten() {
         version(hints, language, value.as_str(), PATH);

@@ -33,7 +33,7 @@ fn wishes_win() {
     let wishes = Wishes {
         port: Some(Port::saturating(9999)),
         health_path: "/status".parse().ok(),
-        image_prefix: Some("mirror.example:5000/hub/".into()),
+        bases: Bases::new(Some("mirror.example:5000/hub/"), "").expect("prefix"),
         build_secrets: vec!["NPM_TOKEN".parse().expect("name")],
         ..Wishes::default()
     };
@@ -122,7 +122,7 @@ proptest::proptest! {
     fn any_manifest(script in "\\PC{0,30}|([\n\"'$`<\\\\a-z ;|&]){0,30}", path in "[a-z$\" \n./-]{0,20}") {
         let package = serde_json::json!({"main": path, "scripts": {"start": script, "build": script}}).to_string();
         let text = made(&[("package.json", &package), ("server.js", "listen(1)")], &Wishes::default());
-        let known = ["FROM", "WORKDIR", "ENV", "COPY", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "CMD", ""];
+        let known = ["FROM", "LABEL", "WORKDIR", "ENV", "COPY", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "CMD", ""];
         let start = text.find("FROM ").expect("a Dockerfile");
         for line in text[start..].lines() {
             proptest::prop_assert!(known.contains(&line.split(' ').next().unwrap_or_default()), "{line:?}");

@@ -234,7 +234,7 @@ impl Draft<'_> {
     }
 
     fn image(&self, name: &str, tag: &str) -> BaseImage {
-        BaseImage::new(self.look.prefix(), &format!("mcr.microsoft.com/dotnet/{name}:{tag}"))
+        BaseImage::new(&format!("mcr.microsoft.com/dotnet/{name}:{tag}"))
     }
 
     /// `global.json` names one SDK, and only a rule in it lets another one in.

@@ -36,7 +36,10 @@ const SERVICES: &[Service] = &[
 
 static APP: Pattern = Pattern::new(r"\bapp:\s*:([a-z][a-z0-9_]{0,80})");
 static ELIXIR_RANGE: Pattern = Pattern::new(r#"\belixir:\s*"([^"\n]{1,60})""#);
-static RELEASE: Pattern = Pattern::new(r"\breleases:\s*\[\s*([a-z][a-z0-9_]{0,80}):");
+static RELEASE: Pattern =
+    Pattern::new(r"\breleases(?::|(?:\(\))?\s+do|(?:\(\))?,\s*do:)\s*\[\s*([a-z][a-z0-9_]{0,80}):");
+/// The beginning of a dependency; what an app starts with is a module, whose name begins otherwise.
+static DEPENDENCY: Pattern = Pattern::new(r"\{\s*(:[a-z])");
 static MIGRATOR: Pattern = Pattern::new(r"(?m)^defmodule\s+([A-Za-z0-9_.]{1,120}\.Release)\s+do");
 
 /// Without comments, which may name what is not used.
@@ -72,12 +75,14 @@ impl Stack for Elixir {
     fn plan(&self, look: &Look<'_>) -> Result<BuildPlan, GenerateError> {
         let project = project(look).ok_or_else(|| GenerateError::no_start("elixir", "there is no mix.exs"))?;
         let umbrella = project.contains("apps_path:");
-        let name = RELEASE.first(&project).or_else(|| APP.first(&project).filter(|_| !umbrella)).map(str::to_owned);
+        let release = RELEASE.first(&project);
+        let named = release.is_some();
+        let name = release.or_else(|| APP.first(&project).filter(|_| !umbrella)).map(str::to_owned);
         let reason = if umbrella { "an umbrella has to name its releases in mix.exs" } else { "mix.exs names no app" };
         let name = name.ok_or_else(|| GenerateError::no_start("elixir", reason))?;
         let version = versions::choose(&ELIXIR, &demands(look, &project))?;
         let front_end = ["assets".parse()].into_iter().flatten().find_map(|at| front_end::find(look, &at).transpose());
-        Draft { look, project, umbrella, name, version, front_end: front_end.transpose()? }.plan()
+        Draft { look, project, umbrella, name, named, version, front_end: front_end.transpose()? }.plan()
     }
 }
 
@@ -102,6 +107,8 @@ struct Draft<'a> {
     project: String,
     umbrella: bool,
     name: String,
+    /// Whether mix.exs lists releases. Where it does not, Mix makes one of the app's name and refuses to be told that name.
+    named: bool,
     version: Choice,
     front_end: Option<FrontEnd>,
 }
@@ -112,7 +119,7 @@ impl Draft<'_> {
         let manifests = self.manifests();
         let kind = if serves(&manifests) { Kind::Server } else { Kind::Worker };
         let build = self.stage();
-        let mut runtime = Runtime::on(BaseImage::new(self.look.prefix(), RUNTIME));
+        let mut runtime = Runtime::on(BaseImage::new(RUNTIME));
         runtime.packages = LIBRARIES.to_vec();
         runtime.artefacts = vec![Artefact::built("/out", "/app")];
         runtime.env = env([
@@ -139,7 +146,7 @@ impl Draft<'_> {
         plan.about.framework = manifests.contains(":phoenix").then(|| "phoenix".to_owned());
         plan.about.package_manager = Some("mix".into());
         plan.about.runtime = Some(format!("elixir {}", self.version.series.name));
-        plan.about.build_command = Some(format!("mix release {}", self.name));
+        plan.about.build_command = build.build.last().map(Step::shown);
         plan.about.release = self.migration().into_iter().collect();
         plan.about.needs = services::needs(&self.look.hints.needs, &manifests, SERVICES);
         plan.about.warnings = self.warnings(&manifests);
@@ -157,11 +164,13 @@ impl Draft<'_> {
 
     fn stage(&self) -> Stage {
         let tree = &self.look.here;
-        let image = BaseImage::of_series(self.look.prefix(), "elixir", self.version.series, "-slim");
+        let image = BaseImage::of_series("elixir", self.version.series, "-slim");
         let mut stage = Stage::on(image);
         stage.env = env([("MIX_ENV", "prod"), ("LANG", "C.UTF-8")]);
         stage.packages = vec!["build-essential", "ca-certificates", "git"];
-        stage.tools = ["local.hex", "local.rebar"].map(|task| Step::new(&["mix", task, "--force"])).into();
+        if DEPENDENCY.first(&self.manifests()).is_some() {
+            stage.tools = ["local.hex", "local.rebar"].map(|task| Step::new(&["mix", task, "--force"])).into();
+        }
         let in_files =
             self.umbrella || ["path:", "in_umbrella:", "Code.", "File."].iter().any(|word| self.project.contains(word));
         if !in_files {
@@ -182,7 +191,9 @@ impl Draft<'_> {
         if aliased {
             stage.build.push(Step::new(&["mix", "assets.deploy"]));
         }
-        stage.build.push(Step::new(&["mix", "release", &self.name, "--path", "/out"]));
+        let name = Some(self.name.as_str()).filter(|_| self.named);
+        let words = ["mix", "release"].into_iter().chain(name).chain(["--path", "/out"]);
+        stage.build.push(Step::new(&words.collect::<Vec<_>>()));
         stage
     }
 
@@ -243,6 +254,26 @@ mod tests {
         assert!(shown("apps_path: \"apps\"").contains("umbrella"));
         assert!(shown("app: :\"$(id)\"").contains("names no app"));
         assert!(shown("# app: :old\n").contains("names no app"));
+    }
+
+    #[test]
+    fn releases() {
+        let made = |text: &str| {
+            let plan = planned(&[("mix.exs", text)]).expect("plan");
+            let build = plan.build.expect("build");
+            format!("{} | {} | {}", build.build[1].shown(), plan.runtime.start[0], build.tools.len())
+        };
+        let own = "app: :shop, mod: {Shop.Application, []}";
+        assert_eq!(made(own), "mix release --path /out | /app/bin/shop | 0");
+        assert_eq!(made("app: :shop, {:plug, \"1\"}"), "mix release --path /out | /app/bin/shop | 2");
+        for list in [
+            "releases: [web: []]",
+            "releases: releases()\ndefp releases do\n  [\n    web: []",
+            "defp releases(), do: [web: []]",
+        ] {
+            let made = made(&format!("{own}, {list}"));
+            assert_eq!(made, "mix release web --path /out | /app/bin/web | 0", "{list}");
+        }
     }
 
     #[test]

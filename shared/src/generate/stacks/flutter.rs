@@ -57,7 +57,7 @@ impl Stack for Flutter {
         let routes = sources.iter().any(|(_, text)| {
             ["usePathUrlStrategy(", "setPathUrlStrategy(", "PathUrlStrategy("].iter().any(|word| text.contains(word))
         });
-        let mut build = Stage::on(BaseImage::new(look.prefix(), &format!("{IMAGE}:{}", version.release)));
+        let mut build = Stage::on(BaseImage::new(&format!("{IMAGE}:{}", version.release)));
         if !pubspec.has_local() {
             build.manifests = Manifest::of(["pubspec.yaml", "pubspec.lock"].iter().filter_map(|name| tree.find(name)));
         }

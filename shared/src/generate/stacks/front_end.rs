@@ -44,7 +44,7 @@ pub fn find(look: &Look<'_>, directory: &RelPath) -> Result<Option<FrontEnd>, Ge
     }
     let manager = manager::choose(&tree, &package)?;
     let version = versions::choose(look, &tree, &[&package])?;
-    let mut stage = Stage::on(BaseImage::of_series(look.prefix(), "node", version.series, "-slim"));
+    let mut stage = Stage::on(BaseImage::of_series("node", version.series, "-slim"));
     stage.env = env(manager.env());
     stage.tools = manager.setup().into_iter().collect();
     Ok(Some(FrontEnd {

@@ -153,7 +153,7 @@ fn image(look: &Look<'_>) -> (BaseImage, String, Vec<String>) {
     } else {
         format!("hugomods/hugo:exts-{version}")
     };
-    (BaseImage::new(look.prefix(), &name), version.clone(), vec![format!("hugo {version}: {why}")])
+    (BaseImage::new(&name), version.clone(), vec![format!("hugo {version}: {why}")])
 }
 
 /// `0.123.4`, `v0.110` and `extended_0.123.4` as its last two numbers.

@@ -68,7 +68,7 @@ impl Stack for MdBook {
         // With a second kind of output, each one gets a directory of its own.
         let several = config.get("output").and_then(Value::as_table).is_some_and(|outputs| outputs.len() > 1);
         let output = if several { format!("{directory}/html") } else { directory };
-        let mut build = Stage::on(BaseImage::new(look.prefix(), IMAGE.0));
+        let mut build = Stage::on(BaseImage::new(IMAGE.0));
         build.packages = vec!["mdbook"];
         build.build = vec![Step::new(&["mdbook", "build"])];
         let runtime = site::runtime(look, Site::PAGES, &format!("/src/{output}"));

@@ -67,7 +67,7 @@ impl Stack for Zola {
         }
         let (version, why) = version(look);
         let mut notes = vec![format!("zola {version}: {why}"), format!("settings: {path}")];
-        let mut build = Stage::on(BaseImage::new(look.prefix(), &format!("ghcr.io/getzola/zola:v{version}")));
+        let mut build = Stage::on(BaseImage::new(&format!("ghcr.io/getzola/zola:v{version}")));
         let mut argv = vec!["zola", "build"];
         if let Some(reason) = why_no_address(text("base_url").unwrap_or_default()) {
             notes.push(format!("links begin at /: {reason}"));

@@ -5,13 +5,17 @@
 //! other are a conflict that names both. Absent: patch releases; an image of a series has its newest one, since those
 //! carry the security fixes.
 
+mod life;
 mod range;
 mod table;
 
 use std::collections::BTreeSet;
 
+pub use life::{Overview, month_of, over, overview};
 pub use range::{npm, pep440, ruby, rust};
-pub use table::{AS_OF, BUN, DART, DENO, DOTNET, ELIXIR, FLUTTER, GO, JAVA, Language, NODE, PHP, PYTHON, RUBY, Series};
+pub use table::{
+    AS_OF, BUN, DART, DENO, DOTNET, ELIXIR, FLUTTER, GO, JAVA, Language, Month, NODE, PHP, PYTHON, RUBY, Series,
+};
 
 /// A demand on the version of a runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +87,7 @@ pub fn choose(language: &'static Language, demands: &Demands) -> Result<Choice, 
     let best = language.series.iter().find(|series| allowed.contains(series.name));
     let series = in_use_elsewhere(language, demands, &allowed).or(best);
     let series = series.ok_or_else(|| conflict(language, &own, &locked))?;
-    if series.is_over(AS_OF) {
-        warnings
-            .push(format!("{} {} gets no security fixes any more; move to a newer one", language.name, series.name));
-    }
+    warnings.extend(life::warning(language, series, AS_OF));
     let reasons: Vec<String> = own.iter().map(|d| d.shown()).chain(narrowing(language, &locked)).collect();
     let reason = match reasons.is_empty() {
         true => format!("{} {}: the usual one, nothing asks for another", language.name, series.name),

@@ -5,8 +5,15 @@
 //! and the release schedules), go.dev/doc/devel/release, endoflife.date; looked at in the month of [`AS_OF`].
 //! Absent: patch releases.
 
-/// When this table was last compared with its sources: year and month.
-pub const AS_OF: (u16, u8) = (2026, 11);
+/// A year and a month of it.
+pub type Month = (u16, u8);
+
+/// When this table was last compared with its sources.
+pub const AS_OF: Month = (2026, 11);
+
+/// All of the table.
+pub static LANGUAGES: [&Language; 12] =
+    [&NODE, &PYTHON, &GO, &JAVA, &RUBY, &PHP, &ELIXIR, &DOTNET, &DENO, &BUN, &DART, &FLUTTER];
 
 /// A version as its three numbers.
 pub type Numbers = (u32, u32, u32);
@@ -18,12 +25,12 @@ pub struct Series {
     /// The first release of the series, and the first one after it.
     pub bounds: (Numbers, Numbers),
     /// The last month with security fixes; nothing when no end is announced.
-    pub end: Option<(u16, u8)>,
+    pub end: Option<Month>,
 }
 
 impl Series {
     /// Whether the series gets no security fixes in the month.
-    pub fn is_over(&self, month: (u16, u8)) -> bool {
+    pub fn is_over(&self, month: Month) -> bool {
         self.end.is_some_and(|end| end < month)
     }
 }
@@ -37,12 +44,12 @@ pub struct Language {
 }
 
 /// A series that is a major version.
-const fn major(name: &'static str, number: u32, end: Option<(u16, u8)>) -> Series {
+const fn major(name: &'static str, number: u32, end: Option<Month>) -> Series {
     Series { name, bounds: ((number, 0, 0), (number + 1, 0, 0)), end }
 }
 
 /// A series that is a minor version.
-const fn minor(name: &'static str, major: u32, minor: u32, end: Option<(u16, u8)>) -> Series {
+const fn minor(name: &'static str, major: u32, minor: u32, end: Option<Month>) -> Series {
     Series { name, bounds: ((major, minor, 0), (major, minor + 1, 0)), end }
 }
 
@@ -167,10 +174,10 @@ mod tests {
     use super::*;
 
     /// A default that is over is a mistake of the table at the time that it was made. What is over now is said by
-    /// `scripts/test`, which has a clock.
+    /// `byop-generate --check-versions`, which has a clock.
     #[test]
     fn usual_choices_are_supported() {
-        for language in [&NODE, &PYTHON, &GO, &JAVA, &RUBY, &PHP, &ELIXIR, &DOTNET, &DENO, &BUN] {
+        for language in LANGUAGES {
             assert!(!language.series[0].is_over(AS_OF), "{}", language.name);
             let mut names: Vec<_> = language.series.iter().map(|series| series.name).collect();
             names.sort_unstable();

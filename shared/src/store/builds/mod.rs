@@ -7,7 +7,9 @@
 
 mod progress;
 
-pub use progress::{advance, begin_again, finish_abandoned, finish_failed, finish_success, set_commit, set_plan};
+pub use progress::{
+    advance, begin_again, finish_abandoned, finish_failed, finish_success, set_commit, set_plan, set_report,
+};
 
 use super::{
     DbError, On, Row, Tx, sql,
@@ -57,7 +59,7 @@ pub struct Build {
     pub log_bytes: i64,
     /// Whether it ends without an image, once it is known how that would be made.
     pub preview: bool,
-    /// What was found in the source, as JSON.
+    /// What was found in the source, as JSON; also of one that no image can be made of.
     pub report: Option<String>,
     /// A compose file to run the image by hand.
     pub compose: Option<String>,
@@ -70,7 +72,6 @@ pub struct Plan {
     pub dockerfile: String,
     pub port: Option<i64>,
     pub health_path: Option<String>,
-    pub report: Option<String>,
     pub compose: Option<String>,
 }
 

@@ -34,31 +34,39 @@ pub async fn advance(
     record(tx, client, id, to, detail, now).await
 }
 
+macro_rules! set_text {
+    ($column:literal) => {
+        concat!(
+            "update build_jobs set ",
+            $column,
+            " = $1 where id = $2 and job_id = $3 and finished_at is null
+               and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')"
+        )
+    };
+}
+
 /// Records the commit that is being built. Returns whether the fence holds.
 pub async fn set_commit(on: impl Into<On<'_>>, fence: Fence, id: BuildId, sha: &str) -> Result<bool, DbError> {
-    let changed = sql("
-        update build_jobs set commit_sha = $1 where id = $2 and job_id = $3 and finished_at is null
-          and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')")
-    .text(sha)
-    .text(id)
-    .text(fence.job)
-    .int(fence.attempt)
-    .execute(on)
-    .await?;
-    Ok(changed == 1)
+    let set = sql(set_text!("commit_sha")).text(sha).text(id).text(fence.job).int(fence.attempt);
+    Ok(set.execute(on).await? == 1)
+}
+
+/// Records what was found in the source. Returns whether the fence holds.
+pub async fn set_report(on: impl Into<On<'_>>, fence: Fence, id: BuildId, report: &str) -> Result<bool, DbError> {
+    let set = sql(set_text!("report")).text(report).text(id).text(fence.job).int(fence.attempt);
+    Ok(set.execute(on).await? == 1)
 }
 
 /// Records how the image is made. Returns whether the fence holds.
 pub async fn set_plan(on: impl Into<On<'_>>, fence: Fence, id: BuildId, plan: &Plan) -> Result<bool, DbError> {
     let changed = sql("
-        update build_jobs set stack = $1, dockerfile = $2, port = $3, health_path = $4, report = $5, compose = $6
-        where id = $7 and job_id = $8 and finished_at is null
-          and exists (select 1 from jobs where id = $8 and attempt = $9 and state = 'running')")
+        update build_jobs set stack = $1, dockerfile = $2, port = $3, health_path = $4, compose = $5
+        where id = $6 and job_id = $7 and finished_at is null
+          and exists (select 1 from jobs where id = $7 and attempt = $8 and state = 'running')")
     .text(&plan.stack)
     .text(&plan.dockerfile)
     .opt_int(plan.port)
     .opt_text(plan.health_path.as_ref())
-    .opt_text(plan.report.as_ref())
     .opt_text(plan.compose.as_ref())
     .text(id)
     .text(fence.job)

@@ -119,7 +119,7 @@ async fn set_status(
 /// Keeps the keys made for a server, unless it has some: a second attempt then uses the first one's.
 pub async fn set_keys(on: impl Into<On<'_>>, fence: Fence, id: ServerId, keys: &NewKeys) -> Result<bool, DbError> {
     let set = sql("update servers set host_public_key = $1, host_private_key_sealed = $2, login_public_key = $3,
-                          login_private_key_sealed = $4
+                          login_private_key_sealed = $4, host_public_pending = null
                    where id = $5 and host_private_key_sealed is null
                      and exists (select 1 from jobs where id = $6 and attempt = $7 and state = 'running')")
     .text(&keys.host_public)
@@ -130,6 +130,27 @@ pub async fn set_keys(on: impl Into<On<'_>>, fence: Fence, id: ServerId, keys: &
     .text(fence.job)
     .int(fence.attempt);
     Ok(set.execute(on).await? == 1)
+}
+
+/// Keeps the host key that a server will show next, before it can.
+pub async fn set_pending_host_key(
+    on: impl Into<On<'_>>,
+    fence: Fence,
+    id: ServerId,
+    public: &str,
+) -> Result<bool, DbError> {
+    let set = sql("update servers set host_public_pending = $1 where id = $2
+                     and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')");
+    Ok(set.text(public).text(id).text(fence.job).int(fence.attempt).execute(on).await? == 1)
+}
+
+/// The pending host key is the server's from now on; its first one is forgotten.
+pub async fn promote_host_key(on: impl Into<On<'_>>, fence: Fence, id: ServerId) -> Result<bool, DbError> {
+    let promote = sql("update servers set host_public_key = host_public_pending, host_public_pending = null,
+                              host_private_key_sealed = null
+                       where id = $1 and host_public_pending is not null
+                         and exists (select 1 from jobs where id = $2 and attempt = $3 and state = 'running')");
+    Ok(promote.text(id).text(fence.job).int(fence.attempt).execute(on).await? == 1)
 }
 
 /// Keeps what the provider calls the server.

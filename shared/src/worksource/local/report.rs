@@ -78,13 +78,16 @@ impl BuildReport for LocalReport {
         self.held(|| builds::set_commit(&self.db, self.lease.fence(), self.id(), sha)).await
     }
 
+    async fn found(&self, report: String) -> Result<(), BuildFailure> {
+        self.held(|| builds::set_report(&self.db, self.lease.fence(), self.id(), &report)).await
+    }
+
     async fn plan(&self, plan: BuildPlan) -> Result<(), BuildFailure> {
         let plan = Plan {
             stack: plan.stack,
             dockerfile: plan.dockerfile,
             port: plan.port.map(i64::from),
             health_path: plan.health_path,
-            report: plan.report,
             compose: plan.compose,
         };
         self.held(|| builds::set_plan(&self.db, self.lease.fence(), self.id(), &plan)).await

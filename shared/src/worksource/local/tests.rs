@@ -44,6 +44,10 @@ impl BuildHandler for Scripted {
         report.commit(&"a".repeat(40)).await?;
         report.log(vec![format!("attempt {} of {}", order.attempt, order.git_ref), "second line".into()]).await;
         if order.preview {
+            report.found("{}".into()).await?;
+            if let Some(failure) = self.0.lock().expect("lock").pop().and_then(Result::err) {
+                return Err(failure);
+            }
             report.plan(plan()).await?;
             return Ok(None);
         }
@@ -63,7 +67,6 @@ fn plan() -> BuildPlan {
         dockerfile: "FROM x".into(),
         port: Some(3000),
         health_path: None,
-        report: Some("{}".into()),
         compose: Some("services: {}".into()),
     }
 }
@@ -146,6 +149,10 @@ async fn a_preview_leaves_the_current_image(scratch: &Scratch) {
     assert_eq!((build.stack.as_deref(), build.report.as_deref()), (Some("node"), Some("{}")));
     assert_eq!(build.compose.as_deref(), Some("services: {}"));
     assert_eq!(scene.current_digest().await.as_deref(), Some("sha256:one"));
+    let id = scene.asked(true).await;
+    let build = scene.run(id, vec![Err(BuildFailure::permanent(FailureCode::NotDetected, "two"))]).await;
+    assert_eq!((build.status, build.error_code.as_deref()), (BuildStatus::Failed, Some("not_detected")));
+    assert_eq!((build.report.as_deref(), build.stack), (Some("{}"), None), "what was found is kept");
 }
 
 async fn a_build_that_succeeds_on_its_second_attempt(scratch: &Scratch) {

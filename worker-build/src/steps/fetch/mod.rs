@@ -11,7 +11,10 @@ mod problems;
 mod size;
 mod submodules;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use shared::{
     domain::{GitUrl, GitUrlPolicy},
@@ -31,6 +34,8 @@ const CHECKOUT: Duration = Duration::from_secs(300);
 pub struct Source {
     pub path: PathBuf,
     pub commit: String,
+    /// When it was committed, as its author's machine says: Unix seconds, never after now.
+    pub committed_at: u64,
 }
 
 /// Fetches what the order names.
@@ -53,10 +58,11 @@ pub async fn fetch(
     if order.submodules {
         submodules::fetch(&mut git, config, &url, log).await?;
     }
+    let committed_at = commit_time(&mut git, &commit).await?;
     git.forget_keys();
     git.judge_size().await?;
     strip_git(dir).await?;
-    Ok(Source { path: dir.source(), commit })
+    Ok(Source { path: dir.source(), commit, committed_at })
 }
 
 /// Judges a URL by its text; [`address`] judges what its host stands for.
@@ -100,6 +106,13 @@ async fn fetch_commit(git: &mut Git, commit: &str, wanted: &str) -> Result<(), B
     git.fetch(&[], spec, FETCH).await.map_err(|e| problems::explain(&e, wanted))?;
     let there = format!("{commit}^{{commit}}");
     git.run(&["cat-file", "-e", &there], CHECKOUT).await.map(|_| ()).map_err(|_| problems::no_such_ref(commit))
+}
+
+/// A commit may have any time, also one that was never or is yet to come.
+async fn commit_time(git: &mut Git, commit: &str) -> Result<u64, BuildFailure> {
+    let told = git.run(&["log", "--max-count=1", "--format=%ct", commit, "--"], ASK).await?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    Ok(told.trim().parse::<u64>().unwrap_or_default().min(now))
 }
 
 /// The history is no part of an image.

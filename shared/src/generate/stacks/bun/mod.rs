@@ -105,7 +105,7 @@ impl Draft<'_> {
         let lock = lock(&context);
         let member = self.look.from_context(&context);
         let workdir = format!("/app/{member}").trim_end_matches('/').to_owned();
-        let image = BaseImage::of_series(self.look.prefix(), "oven/bun", self.version.series, "-slim");
+        let image = BaseImage::of_series("oven/bun", self.version.series, "-slim");
         let build = self.stage(image.clone(), &context, lock.as_ref(), &member);
         let port = self.listening.port.unwrap_or(Port::saturating(3000));
         let mut runtime = Runtime::on(image);

@@ -75,14 +75,14 @@ impl Stack for Dart {
         let mut notes = vec![version.reason];
         let port = scan::port(look, 8080);
         let probe = scan::probe(&scan::sources(tree, &[".dart"]), look, port, &mut notes);
-        let mut build = Stage::on(BaseImage::of_series(look.prefix(), "dart", version.series, ""));
+        let mut build = Stage::on(BaseImage::of_series("dart", version.series, ""));
         if !pubspec.has_local() {
             build.manifests = Manifest::of(["pubspec.yaml", "pubspec.lock"].iter().filter_map(|name| tree.find(name)));
         }
         build.install = vec![get(&pubspec)];
         build.build = compile(&file, frog);
         notes.extend(build.install.iter().chain(&build.build).map(|step| format!("build: {}", step.shown())));
-        let mut runtime = Runtime::on(BaseImage::new(look.prefix(), images::DEBIAN));
+        let mut runtime = Runtime::on(BaseImage::new(images::DEBIAN));
         runtime.artefacts = vec![assets::certificates(), Artefact::built("/out/server", "/app/bin/server")];
         runtime.artefacts.extend(assets::artefacts(tree, "/app"));
         runtime.env = env([("PORT", port.to_string()), ("HOST", "0.0.0.0".into())]);

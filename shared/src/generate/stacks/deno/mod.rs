@@ -120,10 +120,7 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn image(&self) -> BaseImage {
         let release = RELEASES.iter().find(|(series, _)| *series == self.version.series.name);
-        BaseImage::new(
-            self.look.prefix(),
-            &format!("denoland/deno:{}", release.map_or("2.9.6", |(_, release)| release)),
-        )
+        BaseImage::new(&format!("denoland/deno:{}", release.map_or("2.9.6", |(_, release)| release)))
     }
 
     fn has_lock(&self) -> bool {

@@ -165,7 +165,7 @@ impl<'a> Draft<'a> {
         let libraries = framework::libraries(&self.place.module);
         let cgo = self.sources.iter().any(|(_, text)| text.contains("import \"C\"")) || !libraries.is_empty();
         notes.push(format!("cgo: {}", if cgo { "on" } else { "off" }));
-        let mut build = Stage::on(BaseImage::of_series(self.look.prefix(), "golang", self.version.series, "-bookworm"));
+        let mut build = Stage::on(BaseImage::of_series("golang", self.version.series, "-bookworm"));
         build.packages = libraries.iter().flat_map(|library| library.build).copied().collect();
         build.env = self.environment(cgo);
         (build.manifests, build.install) = self.install(&mut notes);
@@ -265,7 +265,7 @@ impl<'a> Draft<'a> {
     }
 
     fn runtime(&self, notes: &mut Vec<String>) -> Runtime {
-        let mut runtime = Runtime::on(BaseImage::new(self.look.prefix(), images::DEBIAN));
+        let mut runtime = Runtime::on(BaseImage::new(images::DEBIAN));
         runtime.artefacts = vec![assets::certificates(), Artefact::built("/out/app", BINARY)];
         // What it reads lies beside its module, or beside the package itself.
         for directory in [&self.module, &self.package] {

@@ -146,7 +146,9 @@ fn maven_steps(project: &Project, output: &Output) -> Vec<Step> {
     let program: &[&str] = if project.wrapper { &["sh", "mvnw"] } else { &["mvn"] };
     let module = project.module.as_str();
     let only: &[&str] = if module.is_empty() { &[] } else { &["-pl", module, "-am"] };
-    let run = |words: &[&str]| Step::new(&[program, &["-B", "-ntp", "-DskipTests"], only, words].concat());
+    // One time for all entries of an archive, whenever it is made; it is the first that a zip file can have.
+    let fixed = "-Dproject.build.outputTimestamp=1980-02-01T00:00:00Z";
+    let run = |words: &[&str]| Step::new(&[program, &["-B", "-ntp", "-DskipTests", fixed], only, words].concat());
     match output {
         Output::ClassPath { .. } if project.manifests.contains("<dependency>") => {
             vec![run(&["package", "dependency:copy-dependencies", "-DincludeScope=runtime"])]

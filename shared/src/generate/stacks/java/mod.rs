@@ -172,8 +172,7 @@ impl Draft<'_> {
         build.env = env((project.tool == Tool::Maven && project.wrapper).then_some(("MAVEN_CONFIG", "")));
         build.build = program.build.into_iter().map(|step| self.cached(step)).collect();
         let command = build.build.first().map(Step::shown);
-        let mut runtime =
-            Runtime::on(BaseImage::of_series(self.look.prefix(), "eclipse-temurin", self.version.series, "-jre"));
+        let mut runtime = Runtime::on(BaseImage::of_series("eclipse-temurin", self.version.series, "-jre"));
         runtime.artefacts = program.artefacts;
         let port = (self.kind == Kind::Server).then(|| scan::port(self.look, 8080));
         runtime.start = self.start(program.arguments, port);
@@ -205,12 +204,12 @@ impl Draft<'_> {
     }
 
     fn build_image(&self) -> BaseImage {
-        let (prefix, java) = (self.look.prefix(), self.version.series.name);
+        let java = self.version.series.name;
         match (self.found.project.tool, self.found.project.wrapper) {
             // The wrapper of Maven may need an archiver and a client to load Maven, which this image has.
-            (Tool::Maven, _) => BaseImage::new(prefix, &format!("maven:3-eclipse-temurin-{java}")),
-            (Tool::Gradle, true) => BaseImage::new(prefix, &format!("eclipse-temurin:{java}-jdk")),
-            (Tool::Gradle, false) => BaseImage::new(prefix, &format!("gradle:8-jdk{java}")),
+            (Tool::Maven, _) => BaseImage::new(&format!("maven:3-eclipse-temurin-{java}")),
+            (Tool::Gradle, true) => BaseImage::new(&format!("eclipse-temurin:{java}-jdk")),
+            (Tool::Gradle, false) => BaseImage::new(&format!("gradle:8-jdk{java}")),
         }
     }
 

@@ -2,7 +2,9 @@
 
 mod framework;
 pub(super) mod manager;
+mod next;
 pub(super) mod package;
+mod prisma;
 mod start;
 pub(super) mod versions;
 mod workspace;
@@ -10,6 +12,7 @@ mod workspace;
 use framework::{App, Framework, Output};
 use manager::Manager;
 use package::Package;
+use prisma::Prisma;
 use start::Start;
 use workspace::Place;
 
@@ -49,6 +52,7 @@ struct Found {
     root: SourceTree,
     start: Option<Start>,
     framework: Option<Framework>,
+    prisma: Option<Prisma>,
 }
 
 impl Found {
@@ -58,15 +62,23 @@ impl Found {
         let root = look.tree.below(&place.context);
         let start = start::find(look, &package, build_script(&package).is_some());
         let own_server = start.as_ref().is_some_and(Start::is_own);
-        let framework = framework::recognise(&App { tree: &look.here, package: &package, own_server });
-        Some(Self { package, place, root, start, framework })
+        let prisma = Prisma::find(&look.here, &package);
+        let framework = framework::recognise(&App {
+            tree: &look.here,
+            package: &package,
+            own_server,
+            releases: !release(look, prisma.as_ref()).is_empty(),
+        });
+        Some(Self { package, place, root, start, framework, prisma })
     }
 
     /// The kind of app, when there is one.
     fn kind(&self, look: &Look<'_>) -> Option<Kind> {
         match self.framework.as_ref().map(|framework| &framework.output) {
             Some(Output::Files { site, .. }) => Some(if site.spa.is_some() { Kind::Spa } else { Kind::Static }),
-            Some(Output::Server { .. } | Output::Made { .. } | Output::Unsupported(_)) => Some(Kind::Server),
+            Some(Output::Server { .. } | Output::Traced { .. } | Output::Made { .. } | Output::Unsupported(_)) => {
+                Some(Kind::Server)
+            }
             Some(Output::Own) | None => match &self.start {
                 Some(start) if start.served_files().is_some_and(|(_, one_page)| one_page) => Some(Kind::Spa),
                 Some(start) if start.served_files().is_some() => Some(Kind::Static),
@@ -139,7 +151,8 @@ impl Draft<'_> {
             self.version.reason.clone(),
             format!("package manager: {} ({})", self.manager.shown(), self.manager.why),
         ];
-        let image = BaseImage::of_series(self.look.prefix(), "node", self.version.series, "-slim");
+        notes.extend(self.found.framework.as_ref().and_then(|framework| framework.note).map(str::to_owned));
+        let image = BaseImage::of_series("node", self.version.series, "-slim");
         let mut build = self.stage(image.clone(), &mut notes);
         let runtime = match self.kind {
             Kind::Static | Kind::Spa => self.files(&mut notes)?,
@@ -156,7 +169,7 @@ impl Draft<'_> {
         plan.about.build_command =
             (!commands.is_empty()).then(|| commands.iter().map(Step::shown).collect::<Vec<_>>().join(" && "));
         plan.about.output_dir = output_dir;
-        plan.about.release = self.release();
+        plan.about.release = release(self.look, self.found.prisma.as_ref());
         plan.about.warnings = self.version.warnings.clone();
         if self.manager.lock.is_none() {
             plan.about.warnings.push("nothing is locked, so two builds may differ; commit a lock file".into());
@@ -171,6 +184,12 @@ impl Draft<'_> {
         let framework = self.found.framework.as_ref();
         stage.env =
             env(self.manager.env().into_iter().chain(framework.into_iter().flat_map(|f| f.env.iter().copied())));
+        let root = &self.found.root;
+        if !self.found.place.member.is_root() && Package::read(root).is_some_and(|p| workspace::has_turbo(root, &p)) {
+            // It hides variables from the builds that it runs, those that make a framework build for Node too.
+            stage.env.extend(env([("TURBO_ENV_MODE", "loose")]));
+        }
+        stage.packages = self.packages();
         stage.tools = self.manager.setup().into_iter().collect();
         stage.manifests = self.manifests();
         stage.install = vec![self.manager.install()];
@@ -178,6 +197,10 @@ impl Draft<'_> {
         notes.push(format!("install: {}", stage.install[0].shown()));
         notes.extend(stage.build.iter().map(|step| format!("build: {}", step.shown())));
         stage
+    }
+
+    fn packages(&self) -> Vec<&'static str> {
+        self.found.prisma.iter().flat_map(|_| Prisma::PACKAGES.iter().copied()).collect()
     }
 
     /// What the installation reads; empty when it may need any file.
@@ -202,7 +225,7 @@ impl Draft<'_> {
         let package = &self.found.package;
         let told = self.found.framework.as_ref().and_then(|framework| framework.build.as_deref());
         let named = told.and_then(|told| told.first().copied()).filter(|name| package.script(name).is_some());
-        match (named.or_else(|| build_script(package)), told) {
+        let mut steps = match (named.or_else(|| build_script(package)), told) {
             (Some(script), _) if !self.found.place.member.is_root() => {
                 workspace::build(&self.found.root, &self.found.place.member, package, &self.manager, script)
             }
@@ -211,7 +234,11 @@ impl Draft<'_> {
                 vec![Step::new(&[&["npx", "--no-install"], command].concat())]
             }
             _ => Vec::new(),
-        }
+        };
+        // In a workspace the tools of a member are not at hand at its root.
+        let generate = self.found.prisma.as_ref().and_then(|prisma| prisma.generate.clone());
+        steps.splice(..0, generate.filter(|_| self.found.place.member.is_root()));
+        steps
     }
 
     /// Where the finished files lie, relative to the app; another platform's file knows better than a default.
@@ -265,6 +292,7 @@ impl Draft<'_> {
         notes.push(format!("start: {}", start.join(" ")));
         let mut runtime = Runtime::on(image);
         runtime.workdir = self.in_image("");
+        runtime.packages = self.packages();
         runtime.artefacts = artefacts;
         let modules = self.in_image("node_modules/.bin");
         let path = if self.found.place.member.is_root() {
@@ -321,6 +349,9 @@ impl Draft<'_> {
             let artefacts = if complete.is_empty() { self.whole(build) } else { complete };
             return Ok((start, artefacts));
         }
+        if let Some(Output::Traced { dist }) = self.found.framework.as_ref().map(|framework| &framework.output) {
+            return Ok(next::start(dist, &self.in_image(""), build));
+        }
         if let Some(Output::Made { entry }) = self.found.framework.as_ref().map(|framework| &framework.output) {
             return Ok((vec!["node".into(), entry.clone()], self.whole(build)));
         }
@@ -339,21 +370,20 @@ impl Draft<'_> {
         vec![Artefact::built(MODULES, "/app/node_modules"), Artefact::built("/app", "/app")]
     }
 
-    /// A start through a tool among the development dependencies needs them.
+    /// A start through a tool among the development dependencies needs them, and so do Prisma's migrations and what it made
+    /// beside a package that pruning would install anew.
     fn can_prune(&self) -> bool {
         let word = self.found.start.as_ref().and_then(|start| start.line.split_whitespace().next()).unwrap_or_default();
         let package = &self.found.package;
         let workspace = !self.found.place.member.is_root() || workspace::patterns(&self.found.root).is_some();
         let needed = ["node", "npm", "sh"].contains(&word) || !package.needs(word) || package.runs_with(word);
-        needed && !(workspace && self.manager.kind == manager::Kind::Pnpm)
+        let prisma = self.found.prisma.is_some() && package.needs("prisma") && !package.runs_with("prisma");
+        needed && !prisma && !(workspace && self.manager.kind == manager::Kind::Pnpm)
     }
+}
 
-    /// Migrations, which run once before a release and never as part of the start.
-    fn release(&self) -> Vec<Vec<String>> {
-        let hinted = self.look.hints.release.iter().map(|hint| crate::generate::command::argv(&hint.text, None)).next();
-        let migrates = self.found.package.needs_any(&["prisma", "@prisma/client"])
-            && self.look.here.has_directory("prisma/migrations");
-        let prisma = || migrates.then(|| ["npx", "prisma", "migrate", "deploy"].map(str::to_owned).into());
-        hinted.or_else(prisma).into_iter().collect()
-    }
+/// Migrations, which run once before a release and never as part of the start.
+fn release(look: &Look<'_>, prisma: Option<&Prisma>) -> Vec<Vec<String>> {
+    let hinted = look.hints.release.iter().map(|hint| crate::generate::command::argv(&hint.text, None)).next();
+    hinted.or_else(|| prisma?.migrate.clone()).into_iter().collect()
 }

@@ -55,8 +55,18 @@ impl Package {
         self.json.get("dependencies").is_some_and(|list| list.get(package).is_some())
     }
 
+    /// The range of a dependency as it is written.
+    pub fn version(&self, package: &str) -> Option<&str> {
+        DEPENDENCIES.iter().find_map(|list| self.json.get(*list)?.get(package)?.as_str()).map(str::trim)
+    }
+
     pub fn needs_any(&self, packages: &[&str]) -> bool {
         packages.iter().any(|package| self.needs(package))
+    }
+
+    /// The version of a dependency that the package asks for.
+    pub fn version_of(&self, package: &str) -> Option<&str> {
+        DEPENDENCIES.iter().find_map(|list| self.json.get(*list)?.get(package)?.as_str())
     }
 
     pub fn names(&self) -> BTreeSet<&str> {
@@ -66,13 +76,14 @@ impl Package {
 
     /// Dependencies that are files of the repository.
     pub fn needs_files(&self) -> bool {
+        self.has_version_of(&["file:", "link:", "portal:", "workspace:", "patch:", "./", "../"])
+    }
+
+    /// Whether the version of a dependency starts with one of these.
+    pub fn has_version_of(&self, starts: &[&str]) -> bool {
         let lists = DEPENDENCIES.iter().filter_map(|list| self.json.get(*list)?.as_object());
         let mut versions = lists.flat_map(Map::values).filter_map(Value::as_str);
-        versions.any(|version| {
-            ["file:", "link:", "portal:", "workspace:", "patch:", "./", "../"]
-                .iter()
-                .any(|kind| version.starts_with(kind))
-        })
+        versions.any(|version| starts.iter().any(|start| version.starts_with(start)))
     }
 
     /// The patterns of the workspace's members.

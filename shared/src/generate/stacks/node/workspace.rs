@@ -26,19 +26,42 @@ pub struct Place {
     pub member: RelPath,
 }
 
+const LOCKS: &[&str] =
+    &["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb"];
+/// Tools for the people at work on a repository; no member is built with them.
+const CHECKS: &[&str] =
+    &["prettier", "eslint", "husky", "lint-staged", "lefthook", "commitlint", "changesets", "biome"];
+
 /// The workspace that the app is a member of, else the app itself.
 pub fn place(look: &Look<'_>) -> Place {
-    let own_lock = ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb"];
-    if own_lock.iter().any(|name| look.here.has(name)) {
+    if LOCKS.iter().any(|name| look.here.has(name)) {
         return Place { context: look.at.clone(), member: RelPath::root() };
     }
     let above = look.upwards().skip(1).find_map(|context| {
         let member = look.from_context(&context);
         let root = look.tree.below(&context);
         let patterns = patterns(&root)?;
-        matches(&patterns, member.as_str()).then_some(Place { context, member })
+        let whole = matches(&patterns, member.as_str()) && serves(&root, look);
+        whole.then_some(Place { context, member })
     });
     above.unwrap_or_else(|| Place { context: look.at.clone(), member: RelPath::root() })
+}
+
+/// Whether a workspace has something for its member: versions, a neighbour or a tool. From one that has not, all other
+/// members would be installed for nothing.
+fn serves(root: &SourceTree, look: &Look<'_>) -> bool {
+    let (own, of_root) = (Package::read(&look.here).unwrap_or_default(), Package::read(root).unwrap_or_default());
+    let is_check = |name: &str| CHECKS.iter().any(|check| name.contains(check));
+    let settings = yaml(root, "pnpm-workspace.yaml").unwrap_or_default();
+    let decides = ["overrides", "resolutions", "patchedDependencies"];
+    LOCKS.iter().chain(&[".npmrc", ".yarnrc.yml", "bunfig.toml", "turbo.json", "nx.json"]).any(|name| root.has(name))
+        || decides.iter().any(|key| of_root.get(key).is_some() || settings.get(*key).is_some())
+        || of_root.get("pnpm").is_some()
+        || own.has_version_of(&["catalog:"])
+        || own.needs_files()
+        || of_root.names().iter().any(|name| !is_check(name) && !own.needs(name))
+        || !neighbours(root, &own).is_empty()
+        || look.here.text("tsconfig.json").is_some_and(|text| text.contains("\"../"))
 }
 
 /// The patterns of a workspace's root; nothing when it is none.
@@ -98,11 +121,15 @@ pub fn members(root: &SourceTree) -> Vec<RelPath> {
     directories.filter(|directory| !directory.is_root() && matches(&patterns, directory.as_str())).collect()
 }
 
+pub fn has_turbo(root: &SourceTree, root_package: &Package) -> bool {
+    root.has("turbo.json") && root_package.needs("turbo")
+}
+
 /// How a member is built: by the workspace's own build tool where there is one, else neighbours first.
 pub fn build(root: &SourceTree, member: &RelPath, package: &Package, manager: &Manager, script: &str) -> Vec<Step> {
     let root_package = Package::read(root).unwrap_or_default();
     let name = package.text("name").filter(|name| is_name(name));
-    if let (true, Some(name)) = (root.has("turbo.json") && root_package.needs("turbo"), name) {
+    if let (true, Some(name)) = (has_turbo(root, &root_package), name) {
         return vec![Step::new(&["npx", "--no-install", "turbo", "run", script, "--filter", name])];
     }
     let path = format!("./{member}");
@@ -158,12 +185,22 @@ fn after(
 ) {
     for name in package.names() {
         let Some((neighbour, directory)) = all.get(name) else { continue };
+        if !is_meant(package.version_of(name).unwrap_or_default(), neighbour) {
+            continue;
+        }
         // Two that need each other are built in some order.
         if done.insert(name.to_owned()) {
             after(neighbour, all, done, ordered);
             ordered.push((directory.clone(), neighbour.clone()));
         }
     }
+}
+
+/// A neighbour without a version is not what a range of published versions means.
+fn is_meant(wanted: &str, neighbour: &Package) -> bool {
+    let published =
+        wanted.starts_with("npm:") || wanted.contains(|c: char| c.is_ascii_digit()) && !wanted.contains(':');
+    neighbour.text("version").is_some() || !published
 }
 
 /// npm's grammar of names, which no option and no path is mistaken for.
@@ -190,6 +227,35 @@ mod tests {
                 && hit("a*c*", "abcd")
         );
         assert!(!hit("apps/*,!apps/old", "apps/old") && hit("apps/*,!apps/old", "apps/new"));
+    }
+
+    #[test]
+    fn a_workspace_that_serves_its_member_nothing_is_left_out() {
+        let place_in = |files: &[(&str, &str)]| {
+            let usual = [
+                ("pnpm-workspace.yaml", "packages: ['templates/*']"),
+                ("package.json", r#"{"packageManager":"pnpm@11.9.0","devDependencies":{"prettier":"3"}}"#),
+                ("templates/a/package.json", r#"{"name":"a","dependencies":{"hono":"4"}}"#),
+                ("templates/b/package.json", r#"{"name":"b","version":"1.0.0"}"#),
+                ("templates/c/package.json", r#"{"name":"hono"}"#),
+            ];
+            let kept = usual.iter().filter(|(name, _)| files.iter().all(|(other, _)| other != name));
+            let tree = SourceTree::in_memory(kept.chain(files).copied());
+            let wishes = Wishes::default();
+            place(&Look::new(&tree, &"templates/a".parse().expect("path"), &wishes)).context.to_string()
+        };
+        assert_eq!(place_in(&[]), "templates/a");
+        for serving in [
+            ("pnpm-lock.yaml", ""),
+            (".npmrc", ""),
+            ("package.json", r#"{"devDependencies":{"typescript":"5"}}"#),
+            ("pnpm-workspace.yaml", "packages: ['templates/*']\noverrides: {hono: 4.1.0}"),
+            ("templates/a/package.json", r#"{"dependencies":{"b":"1"}}"#),
+            ("templates/a/package.json", r#"{"dependencies":{"hono":"catalog:"}}"#),
+            ("templates/a/tsconfig.json", r#"{"extends":"../../tsconfig.json"}"#),
+        ] {
+            assert_eq!(place_in(&[serving]), "", "{serving:?}");
+        }
     }
 
     #[test]

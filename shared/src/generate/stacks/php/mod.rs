@@ -170,7 +170,7 @@ impl Draft<'_> {
         plan.about.warnings = self.warnings(composer);
         plan.flags.insert("apache", apache);
         plan.flags.insert("front_controller", self.has_front_controller());
-        plan.lent = composer.then(|| BaseImage::new(self.look.prefix(), COMPOSER));
+        plan.lent = composer.then(|| BaseImage::new(COMPOSER));
         notes.extend(self.front_end.as_ref().map(|front_end| front_end.note.clone()));
         plan.assets = self.front_end.map(|front_end| front_end.stage);
         plan.notes = notes;
@@ -200,7 +200,7 @@ impl Draft<'_> {
 
     fn build(&self, composer: bool, apache: bool, notes: &mut Vec<String>) -> Stage {
         let variant = if apache { "-apache" } else { "-cli" };
-        let mut stage = Stage::on(BaseImage::of_series(self.look.prefix(), "php", self.version.series, variant));
+        let mut stage = Stage::on(BaseImage::of_series("php", self.version.series, variant));
         stage.tools = self.needed.step().into_iter().chain([Step::new(&["sh", "-c", OPCACHE])]).collect();
         if !self.needed.shown().is_empty() {
             notes.push(format!("extensions: {}", self.needed.shown()));
@@ -260,7 +260,7 @@ impl Draft<'_> {
 
     fn runtime(&self, kind: Kind, notes: &mut Vec<String>) -> Runtime {
         // A stage of the Dockerfile itself: PHP with the extensions and the server's settings.
-        let mut runtime = Runtime::on(BaseImage::new(None, "base"));
+        let mut runtime = Runtime::on(BaseImage::new("base"));
         runtime.artefacts = vec![Artefact::built("/app", "/app")];
         runtime.env = env(self.found.framework.into_iter().flat_map(|framework| framework.env.iter().copied()));
         runtime.volumes =

@@ -39,7 +39,7 @@ impl Draft<'_> {
         let port = (self.kind == Kind::Server).then(|| scan::port(self.look, self.usual_port()));
         let start = self.start(port)?;
         notes.push(format!("start: {} ({})", start.join(" "), self.place()));
-        let image = BaseImage::of_series(self.look.prefix(), "python", self.version.series, "-slim");
+        let image = BaseImage::of_series("python", self.version.series, "-slim");
         let mut build = self.stage(image.clone(), minor, &start, &mut notes);
         let mut runtime = self.runtime(image, port, &mut notes);
         let geographic = self.found.django.as_ref().is_some_and(Django::is_geographic);
@@ -132,6 +132,8 @@ impl Draft<'_> {
             ("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned()),
             ("PIP_NO_INPUT", "1".to_owned()),
             ("PIP_ROOT_USER_ACTION", "ignore".to_owned()),
+            // Compiled files carry the hash of their source then, and not its time, which an image may have changed.
+            ("SOURCE_DATE_EPOCH", "315532800".to_owned()),
             ("VIRTUAL_ENV", "/opt/venv".to_owned()),
         ]);
         stage.env.extend(env(self.manager.env()));

@@ -325,7 +325,7 @@ mod tests {
             Ok(manager) => manager,
             Err(error) => return error.code().into(),
         };
-        let mut stage = Stage::on(BaseImage::new(None, "x"));
+        let mut stage = Stage::on(BaseImage::new("x"));
         manager.install(&look, &manager.deps(&look), 13, &mut stage);
         let copied = if stage.manifests.is_empty() { "all" } else { "some" };
         let steps = stage.install.iter().chain(&stage.build).map(Step::shown).collect::<Vec<_>>();

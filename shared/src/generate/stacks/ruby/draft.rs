@@ -69,7 +69,7 @@ impl Draft<'_> {
     }
 
     fn image(&self) -> BaseImage {
-        BaseImage::new(self.look.prefix(), &format!("ruby:{}-slim", self.version.tag))
+        BaseImage::new(&format!("ruby:{}-slim", self.version.tag))
     }
 
     /// The gems of the table of services, between quotes so that no part of another name counts.

@@ -199,7 +199,7 @@ impl<'a> Draft<'a> {
 
     /// The image of the toolchain that the repository pins; rustup in the image fetches any other one by itself.
     fn image(&self, notes: &mut Vec<String>) -> (BaseImage, String) {
-        let usual = || (BaseImage::new(self.look.prefix(), images::RUST), "1".to_owned());
+        let usual = || (BaseImage::new(images::RUST), "1".to_owned());
         if let Some(lowest) =
             self.package.manifest.get("package").and_then(|package| package.get("rust-version")?.as_str())
         {
@@ -212,7 +212,7 @@ impl<'a> Draft<'a> {
         let plain =
             channel.len() < 12 && channel.chars().all(|c| c.is_ascii_digit() || c == '.') && !channel.ends_with('.');
         match minor.filter(|minor| plain && (70..1000).contains(minor)) {
-            Some(_) => (BaseImage::new(self.look.prefix(), &format!("rust:{channel}-slim-bookworm")), channel),
+            Some(_) => (BaseImage::new(&format!("rust:{channel}-slim-bookworm")), channel),
             None => usual(),
         }
     }
@@ -231,7 +231,7 @@ impl<'a> Draft<'a> {
     }
 
     fn runtime(&self, notes: &mut Vec<String>) -> Runtime {
-        let mut runtime = Runtime::on(BaseImage::new(self.look.prefix(), images::DEBIAN));
+        let mut runtime = Runtime::on(BaseImage::new(images::DEBIAN));
         runtime.artefacts = vec![assets::certificates(), Artefact::built("/out/bin", "/app/bin")];
         for directory in [&RelPath::root(), &self.package.directory] {
             let found = assets::artefacts(&self.workspace.tree.below(directory), &source(directory));

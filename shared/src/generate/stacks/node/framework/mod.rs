@@ -19,6 +19,8 @@ pub enum Output {
     Files { directory: String, site: Site },
     /// A server of the framework: its command, and the directories that it needs, all when there are none.
     Server { start: Vec<&'static str>, needs: Vec<(&'static str, &'static str)> },
+    /// Next's server with the packages that its build traced, below the directory of the build.
+    Traced { dist: String },
     /// A file that the build makes, run by Node.
     Made { entry: String },
     /// An app that starts in its own way.
@@ -38,11 +40,13 @@ pub struct Framework {
     pub build: Option<Vec<&'static str>>,
     /// The port that its server listens on.
     pub port: u16,
+    /// What was decided that is not plain to see.
+    pub note: Option<&'static str>,
 }
 
 impl Framework {
     fn new(name: &'static str, output: Output) -> Self {
-        Self { name, output, env: Vec::new(), build: None, port: 3000 }
+        Self { name, output, env: Vec::new(), build: None, port: 3000, note: None }
     }
 
     fn files(name: &'static str, directory: impl Into<String>, site: Site) -> Self {
@@ -55,6 +59,11 @@ impl Framework {
 
     fn built_by(mut self, command: &[&'static str]) -> Self {
         self.build = Some(command.to_vec());
+        self
+    }
+
+    fn with_note(mut self, note: Option<&'static str>) -> Self {
+        self.note = note;
         self
     }
 
@@ -100,6 +109,8 @@ pub struct App<'a> {
     pub package: &'a Package,
     /// Whether the app's own start is a server of its own, not one of a tool.
     pub own_server: bool,
+    /// Whether steps before a release run in the image, with tools that the server itself does not need.
+    pub releases: bool,
 }
 
 pub fn recognise(app: &App<'_>) -> Option<Framework> {

@@ -19,8 +19,30 @@ pub fn next(app: &App<'_>) -> Option<Framework> {
         let site = Site::PAGES.with_immutable(&["/_next/static/"]);
         return Some(Framework::files("next export", directory, site));
     }
-    let start = ["node", "node_modules/next/dist/bin/next", "start"];
-    Some(Framework::server("next", &start, &[]).with_env(&[("NEXT_TELEMETRY_DISABLED", "1")]))
+    let (build, env) = (&["build", "next", "build"], [("NEXT_TELEMETRY_DISABLED", "1")]);
+    if let Some(dist) = dist(&config).filter(|_| !app.own_server && !app.releases && traces(app)) {
+        return Some(Framework::new("next", Output::Traced { dist }).built_by(build).with_env(&env));
+    }
+    Some(Framework::server("next", &["next", "start"], &[]).built_by(build).with_env(&env))
+}
+
+/// Nothing when it is computed.
+fn dist(config: &str) -> Option<String> {
+    setting(config, "distDir").or_else(|| (!config.contains("distDir")).then(|| ".next".to_owned()))
+}
+
+/// Whether the traced server does all that `next start` does. Up to 14 it resizes images only with a package of the app.
+fn traces(app: &App<'_>) -> bool {
+    let Some(version) = app.package.version("next") else { return false };
+    if ["latest", "canary", "rc", "beta"].contains(&version) {
+        return true;
+    }
+    let major = version.trim_start_matches(['^', '~', '=', '>', 'v', ' ']).split(['.', ' ']).next();
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(15..) => true,
+        Some(13..) => app.package.runs_with("sharp"),
+        _ => false,
+    }
 }
 
 pub fn nuxt(app: &App<'_>) -> Option<Framework> {
@@ -30,15 +52,28 @@ pub fn nuxt(app: &App<'_>) -> Option<Framework> {
     let config = app.config("nuxt.config");
     let generated =
         app.build().contains("generate") || is_set(&config, "preset", "static") || is_set(&config, "target", "static");
-    if generated || is_set(&config, "ssr", "false") {
+    let told = is_published(app).then_some("files and no server: README.md has .output/public published");
+    if generated || is_set(&config, "ssr", "false") || told.is_some() {
         let site = if is_set(&config, "ssr", "false") { Site::APP } else { Site::PAGES };
         let files = Framework::files("nuxt generate", ".output/public", site.with_immutable(&["/_nuxt/"]));
-        return Some(files.built_by(&["generate", "nuxt", "generate"]));
+        return Some(files.built_by(&["generate", "nuxt", "generate"]).with_note(told));
     }
     Some(
         Framework::server("nuxt", NITRO.0, NITRO.1)
             .with_env(&[("NUXT_TELEMETRY_DISABLED", "1"), ("NITRO_PRESET", "node-server")]),
     )
+}
+
+/// Nuxt's usual package has scripts for both of its ways. Where no code answers requests, the README may tell which is
+/// meant, as people write it for a host that asks for the directory to publish.
+fn is_published(app: &App<'_>) -> bool {
+    let answers = ["api", "routes", "middleware", "plugins"];
+    let answers = answers.iter().any(|name| app.tree.has_directory(&format!("server/{name}")));
+    if answers || !app.script("generate").contains("generate") {
+        return false;
+    }
+    let readme = app.tree.text("README.md").unwrap_or_default().to_ascii_lowercase();
+    readme.lines().any(|line| line.contains("publish") && line.contains(".output/public"))
 }
 
 pub fn solid_start(app: &App<'_>) -> Option<Framework> {
@@ -58,8 +93,8 @@ pub fn nitro(app: &App<'_>) -> Option<Framework> {
 
 pub fn react_router(app: &App<'_>) -> Option<Framework> {
     let (name, serve) = match () {
-        () if app.needs("@react-router/dev") => ("react-router", "node_modules/@react-router/serve/bin.js"),
-        () if app.needs("@remix-run/dev") => ("remix", "node_modules/@remix-run/serve/dist/cli.js"),
+        () if app.needs("@react-router/dev") => ("react-router", "react-router-serve"),
+        () if app.needs("@remix-run/dev") => ("remix", "remix-serve"),
         () => return None,
     };
     let config = [app.config("react-router.config"), app.config("vite.config")].concat();
@@ -74,7 +109,8 @@ pub fn react_router(app: &App<'_>) -> Option<Framework> {
     } else {
         "build/server/index.js"
     };
-    Some(Framework::server(name, &["node", serve, build], &[]))
+    // By its name: where its file lies differs between versions, and in a workspace.
+    Some(Framework::server(name, &[serve, build], &[]))
 }
 
 pub fn svelte_kit(app: &App<'_>) -> Option<Framework> {

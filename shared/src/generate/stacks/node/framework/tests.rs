@@ -1,13 +1,18 @@
 use super::*;
 
 fn found(package: &str, files: &[(&str, &str)]) -> String {
+    found_with(package, files, false)
+}
+
+fn found_with(package: &str, files: &[(&str, &str)], releases: bool) -> String {
     let tree = SourceTree::in_memory(files.iter().copied().chain([("package.json", package)]));
     let package = Package::read(&tree).expect("package");
-    let framework = recognise(&App { tree: &tree, package: &package, own_server: false });
+    let framework = recognise(&App { tree: &tree, package: &package, own_server: false, releases });
     let Some(framework) = framework else { return "-".into() };
     let output = match framework.output {
         Output::Files { directory, site } => format!("{directory}{}", if site.spa.is_some() { " spa" } else { "" }),
         Output::Server { start, .. } => start.join(" "),
+        Output::Traced { dist } => format!("traced {dist}"),
         Output::Made { entry } => entry,
         Output::Own => "own".into(),
         Output::Unsupported(reason) => reason,
@@ -18,6 +23,17 @@ fn found(package: &str, files: &[(&str, &str)]) -> String {
 fn with(dependencies: &str) -> String {
     let list: Vec<_> = dependencies.split(' ').map(|name| format!("\"{name}\":\"1\"")).collect();
     format!("{{\"dependencies\":{{{}}}}}", list.join(","))
+}
+
+#[test]
+fn a_readme_tells_which_way_of_nuxt_is_meant() {
+    let package = r#"{"dependencies":{"nuxt":"3"},"scripts":{"build":"nuxt build","generate":"nuxt generate"}}"#;
+    let readme = ("README.md", "# Deploy\n2. Set `Publish Directory` to `/.output/public`.\n");
+    assert_eq!(found(package, &[readme]), "nuxt generate: .output/public");
+    let server = "nuxt: node .output/server/index.mjs";
+    assert_eq!(found(package, &[("README.md", "It is published.\nSee .output/public.")]), server);
+    assert_eq!(found(package, &[readme, ("server/api/health.get.ts", "")]), server, "code answers requests");
+    assert_eq!(found(package, &[]), server);
 }
 
 #[test]
@@ -87,6 +103,24 @@ fn angular_workspaces() {
         angular(r#"{"builder":"x:application","options":{"outputPath":{"base":"out","browser":""}}}"#),
         "angular: out spa"
     );
+}
+
+#[test]
+fn when_next_traces() {
+    let next = |version: &str| format!(r#"{{"dependencies":{{"next":"{version}"}}}}"#);
+    let whole = "next: next start";
+    for version in ["15.5.6", "^16", ">=15.1 <17", "latest"] {
+        assert_eq!(found(&next(version), &[]), "next: traced .next", "{version}");
+    }
+    for version in ["14.2.33", "^12.1.0", "catalog:", "9.x", "*"] {
+        assert_eq!(found(&next(version), &[]), whole, "{version}");
+    }
+    assert_eq!(found(r#"{"dependencies":{"next":"14.2.33","sharp":"0.33"}}"#, &[]), "next: traced .next");
+    assert_eq!(found_with(&next("15.5.6"), &[], true), whole);
+    assert_eq!(found(&next("15"), &[("next.config.js", "({ distDir: 'build' })")]), "next: traced build");
+    for computed in ["({ distDir: process.env.DIST })", "({ distDir: '../../etc' })"] {
+        assert_eq!(found(&next("15"), &[("next.config.js", computed)]), whole, "{computed}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ import (
 )
 
 func main() {
-	for range time.Tick(time.Minute) {
+	for range time.Tick(time.Second) {
 		fmt.Println("tick")
 	}
 }

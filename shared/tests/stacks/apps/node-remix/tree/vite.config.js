@@ -1,1 +1,4 @@
-export default {};
+import { vitePlugin as remix } from '@remix-run/dev';
+import { defineConfig } from 'vite';
+
+export default defineConfig({ plugins: [remix()] });

@@ -2,7 +2,7 @@ import os
 
 from celery import Celery
 
-app = Celery("tasks", broker=os.environ.get("REDIS_URL"))
+app = Celery("tasks", broker=os.environ.get("REDIS_URL", "memory://"))
 
 
 @app.task

@@ -1,1 +1,3 @@
-require('express')().listen(process.env.PORT);
+const app = require('express')();
+app.get('/', (_, res) => res.send('Hello from node-workspace-pnpm\n'));
+app.listen(process.env.PORT);

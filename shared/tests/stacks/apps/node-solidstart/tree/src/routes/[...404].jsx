@@ -1,0 +1,5 @@
+import { HttpStatusCode } from '@solidjs/start';
+
+export default function Missing() {
+  return <HttpStatusCode code={404} />;
+}

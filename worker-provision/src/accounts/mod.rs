@@ -1,0 +1,197 @@
+//! Looking into clients' accounts: whether their credentials do, what they can create, and what stands in them that should
+//! not; and the records of customers' domains in its zones.
+//!
+//! Invariants: a check is kept only for the credentials that it was made with; a catalog is replaced whole; what cannot be
+//! read to its end leaves what was known before. Absent: servers, and what their jobs do about what is found here.
+
+mod lineage;
+mod names;
+mod sweep;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::{
+    crash::around,
+    domain::AccountId,
+    failure::Failure,
+    providers::cloud::{AccountInfo, Class, Cloud, CloudError},
+    queue::{Handler, Job, JobError, Lease, NewJob, enqueue},
+    store::{
+        Db, DbError, Fence, machines,
+        provider_accounts::{self as accounts, Account, AccountStatus, Checked},
+    },
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::clouds::{Clouds, InUse, patiently};
+
+pub use lineage::{Lineage, adopt};
+pub use sweep::SweepSettings;
+
+/// How long a catalog counts as new.
+const CATALOG: Duration = Duration::from_secs(12 * 3600);
+/// Between two sweeps of an account.
+pub const SWEEP: Duration = Duration::from_secs(15 * 60);
+const LOOK: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(30);
+/// A job that comes sooner after a sweep is about something else.
+const SWEPT: Duration = Duration::from_secs(30);
+
+/// Runs the jobs of accounts.
+pub struct AccountWorker {
+    pub db: Db,
+    pub clouds: std::sync::Arc<Clouds>,
+    pub sweep: SweepSettings,
+}
+
+#[async_trait]
+impl Handler for AccountWorker {
+    async fn run(&self, lease: &Lease) -> Result<(), JobError> {
+        let id = AccountId(lease.job.subject);
+        tokio::select! {
+            done = self.look(lease.fence(), id) => Ok(done?),
+            _ = lease.stopped() => Err(JobError::Stopped),
+        }
+    }
+
+    /// What was known before still stands, and the next sweep looks again.
+    async fn abandoned(&self, _: &Job, _: &str, _: &str) -> Result<(), JobError> {
+        Ok(())
+    }
+}
+
+impl AccountWorker {
+    async fn look(&self, fence: Fence, id: AccountId) -> Result<(), Failure> {
+        let Some(account) = accounts::load(&self.db, id).await? else { return Ok(()) };
+        if account.credentials_sealed.is_none() {
+            return Ok(());
+        }
+        let in_use = self.clouds.of(&account)?;
+        if !around("account_check", self.check(fence, &account, &in_use)).await? {
+            return Ok(());
+        }
+        // First what somebody may be waiting for.
+        let mut again = self.see_to_names(fence, &account, &in_use).await?;
+        let looked = self.look_around(fence, &account, &in_use).await;
+        if again.is_none() {
+            // Who asked for a name meanwhile was told that a job is there already.
+            again = self.see_to_names(fence, &account, &in_use).await?;
+        }
+        looked?;
+        again.map_or(Ok(()), |after| Err(Failure::Later(after)))
+    }
+
+    /// Reads what the account can create and sweeps it, each when it is time.
+    async fn look_around(&self, fence: Fence, account: &Account, in_use: &InUse) -> Result<(), Failure> {
+        let unchecked = account.status == AccountStatus::Unchecked;
+        if unchecked || self.is_over(account.catalog_at, CATALOG) {
+            let catalog = patiently(|| in_use.cloud.catalog()).await.map_err(|e| later(&e))?;
+            let text = serde_json::to_string(&catalog)
+                .map_err(|_| Failure::permanent("catalog_invalid", "the account's catalog cannot be kept"))?;
+            held(accounts::set_catalog(&self.db, fence, account.id, &text).await?)?;
+        }
+        if !unchecked && !self.is_over(account.swept_at, SWEPT) {
+            return Ok(());
+        }
+        let Some(account) = accounts::load(&self.db, account.id).await? else { return Ok(()) };
+        around("account_sweep", self.sweep_account(fence, &account, in_use)).await
+    }
+
+    fn is_over(&self, at: Option<i64>, limit: Duration) -> bool {
+        let age = at.map(|at| Duration::from_millis(u64::try_from(self.db.now_ms() - at).unwrap_or(0)));
+        age.is_none_or(|age| age > limit)
+    }
+
+    /// Keeps what the cloud says of the credentials. False when they are of no use.
+    async fn check(&self, fence: Fence, account: &Account, in_use: &InUse) -> Result<bool, Failure> {
+        let info = match patiently(|| in_use.cloud.check()).await {
+            Ok(info) => info,
+            Err(e) if matches!(e.class, Class::Later | Class::Capacity | Class::Quota) => return Err(later(&e)),
+            Err(e) => {
+                let (code, message) = (refusal(e.class), e.to_string());
+                let error = Some((code, message.as_str()));
+                let status = AccountStatus::Refused;
+                let found =
+                    Checked { status, account: account.account.as_deref(), missing: "[]", machine_limit: None, error };
+                held(accounts::set_checked(&self.db, fence, account, &found).await?)?;
+                return Ok(false);
+            }
+        };
+        if let Some(before) = account.account.as_ref().filter(|before| **before != info.account)
+            && !machines::open_of_account(&self.db, account.id).await?.is_empty()
+        {
+            return self.refuse_other(fence, account, before, &info.account).await;
+        }
+        let missing = serde_json::json!(info.missing).to_string();
+        held(accounts::set_checked(&self.db, fence, account, &found(&info, &missing)).await?)?;
+        Ok(true)
+    }
+}
+
+impl AccountWorker {
+    /// New credentials of another account would leave the machines of this one to nobody.
+    async fn refuse_other(&self, fence: Fence, account: &Account, ours: &str, theirs: &str) -> Result<bool, Failure> {
+        let message = format!("these credentials are of the account {theirs}; servers stand in the account {ours}");
+        let (status, error) = (AccountStatus::Refused, Some(("other_account", message.as_str())));
+        let found = Checked { status, account: Some(ours), missing: "[]", machine_limit: None, error };
+        held(accounts::set_checked(&self.db, fence, account, &found).await?)?;
+        Ok(false)
+    }
+}
+
+fn found<'a>(info: &'a AccountInfo, missing: &'a str) -> Checked<'a> {
+    let status = if info.missing.is_empty() { AccountStatus::Ready } else { AccountStatus::Incomplete };
+    Checked {
+        status,
+        account: Some(&info.account),
+        missing,
+        machine_limit: info.machine_limit.map(i64::from),
+        error: None,
+    }
+}
+
+fn refusal(class: Class) -> &'static str {
+    match class {
+        Class::Account => "provider_account",
+        Class::Auth => "provider_credentials",
+        _ => "provider_refused",
+    }
+}
+
+fn later(e: &CloudError) -> Failure {
+    match e.class {
+        Class::Later | Class::Conflict => Failure::Later(e.after.unwrap_or(AGAIN)),
+        class => Failure::permanent(refusal(class), e.to_string()),
+    }
+}
+
+/// A write that changed nothing: the job is somebody else's now, or the credentials are others.
+fn held(done: bool) -> Result<(), Failure> {
+    if done { Ok(()) } else { Err(Failure::Stopped) }
+}
+
+/// Has every account looked into now and then, for as long as the process lives.
+pub async fn schedule(db: Db) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(e) = enqueue_due(&db).await {
+            tracing::warn!(error = %e, "no sweep could be asked for");
+        }
+    }
+}
+
+/// Puts a job into the queue for every account whose last sweep is long ago.
+pub async fn enqueue_due(db: &Db) -> Result<usize, DbError> {
+    const MOST: i64 = 200;
+    let before = db.now_ms() - i64::try_from(SWEEP.as_millis()).unwrap_or(i64::MAX);
+    let due = accounts::due_for_sweep(db, before, MOST).await?;
+    for account in &due {
+        let mut tx = db.begin().await?;
+        enqueue(&mut tx, db, &NewJob::account(account.client, account.id)).await?;
+        tx.commit().await?;
+    }
+    Ok(due.len())
+}

@@ -1,0 +1,21 @@
+//! Renting against emulated clouds on a clock that the test moves: every single death at every boundary, under every
+//! behaviour of every cloud, and what then stands and costs.
+//!
+//! `BYOP_TEST_MATRIX=full` runs all of them; without it every tenth, beginning at a place that the seed in
+//! `BYOP_TEST_SEED` chooses. The figures are printed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test ends at the first thing that is wrong"
+)]
+
+mod accounts;
+mod behaviours;
+mod checks;
+mod life;
+mod matrix;
+mod names;
+mod random;
+mod wire;
+mod world;
