@@ -251,17 +251,17 @@ impl World {
     pub async fn settled(&self, id: DeploymentId, wanted: Status) {
         let until = Instant::now() + Duration::from_secs(120);
         loop {
-            let d = self.get(id).await;
             let jobs = sql("select count(*) as n from jobs where subject_id = $1 and state in ('queued', 'running')");
             let open = jobs.text(id).fetch_one(&self.db, |r| r.int("n")).await.unwrap();
+            // After the jobs: the last of them may end between the two looks.
+            let d = self.get(id).await;
             if d.status == wanted && open == 0 {
                 return;
             }
             let log = std::fs::read_to_string(self.dir.path().join("worker.log")).unwrap_or_default();
             assert!(
                 Instant::now() < until && (open > 0 || d.status == wanted),
-                "{} is {}, not {wanted}: {:?}\n{}\n{log}",
-                id,
+                "{id} is {}, not {wanted}, with {open} open jobs: {:?}\n{}\n{log}",
                 d.status,
                 d.error_message,
                 self.log(id).await

@@ -224,15 +224,16 @@ impl World {
     pub async fn settled(&self, id: ServerId, wanted: ServerStatus) {
         let until = Instant::now() + Duration::from_secs(120);
         loop {
-            let server = self.load(id).await;
             let jobs = sql("select count(*) as n from jobs where subject_id = $1 and state in ('queued', 'running')");
             let open = jobs.text(id).fetch_one(&self.db, |r| r.int("n")).await.unwrap();
+            // After the jobs: the last of them may end between the two looks.
+            let server = self.load(id).await;
             if server.status == wanted && open == 0 {
                 return;
             }
             assert!(
                 Instant::now() < until && open > 0,
-                "{id} is {}, not {wanted}: {:?}\n{}",
+                "{id} is {}, not {wanted}, with {open} open jobs: {:?}\n{}",
                 server.status,
                 server.error_message,
                 self.log(id).await
