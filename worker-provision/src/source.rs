@@ -14,7 +14,7 @@ use shared::{
     store::{
         Fence, machines, provider_accounts as accounts,
         provider_accounts::Account,
-        servers::{self, Server},
+        servers::{self, Monthly, Server},
         status_events,
     },
 };
@@ -53,6 +53,12 @@ impl Rented {
     pub fn rate(&self, region: &str, size: &str) -> Option<machines::Rate> {
         let price = self.catalog.price(region, size)?.hourly.clone()?;
         Some(machines::Rate { hourly_micros: price.micros, currency: price.currency })
+    }
+
+    /// What a size costs in a full month, as the API expects it.
+    pub fn monthly(&self, region: &str, size: &str) -> Option<Monthly> {
+        let month = self.catalog.price(region, size)?.month()?;
+        Some(Monthly { micros: month.micros, currency: month.currency })
     }
 }
 

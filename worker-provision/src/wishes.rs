@@ -12,7 +12,7 @@ use shared::{
     names,
     providers::cloud::{Class, Cloud, CloudError, Machine as Seen, Power, State},
     store::{
-        machines::{self, Change},
+        machines::{self, Change, Machine},
         servers::{self, Server, Wish},
     },
 };
@@ -98,17 +98,30 @@ impl Attempt<'_> {
             .map_or_else(|| format!("done: {}", wish.as_str()), |e| format!("not done: {}: {}", wish.as_str(), e.1));
         self.log.write(&words).await;
         let db = &self.worker.db;
+        self.keep_cost(server).await?;
         servers::forget_wish(db, self.fence, server.id, wish, error).await?;
         // It may have another address now, or none.
         let now = servers::load(db, self.fence, server.id).await?.ok_or(Failure::Stopped)?;
         Ok(names::ask_for_server(db, now.client, now.id, now.address.as_deref()).await?)
     }
 
+    /// A size that was asked for and not had is not counted on.
+    async fn keep_cost(&self, server: &Server) -> Result<(), Failure> {
+        let Source::Rented(rented) = &self.source else { return Ok(()) };
+        let db = &self.worker.db;
+        let machines = machines::of_server(db, server.id).await?;
+        let monthly = standing(&machines).and_then(|m| rented.monthly(&m.region, &m.size));
+        if let Some(monthly) = monthly.filter(|m| server.monthly.as_ref() != Some(m)) {
+            servers::set_monthly(db, self.fence, server.id, &monthly).await?;
+        }
+        Ok(())
+    }
+
     /// The server's machine as the cloud shows it; its size, and so its price, is known from then on.
     async fn seen(&self, rented: &Rented, server: &Server) -> Result<Seen, Failure> {
         let gone = || Failure::permanent("machine_gone", "the cloud does not show the server's machine");
         let machines = machines::of_server(&self.worker.db, server.id).await?;
-        let machine = machines.iter().rev().find(|m| m.state == MachineState::Present).ok_or_else(gone)?;
+        let machine = standing(&machines).ok_or_else(gone)?;
         let id = machine.remote_id.as_deref().unwrap_or_default();
         let seen =
             rented.in_use.cloud.get(&machine.region, id).await.map_err(|e| wait(&rented.pace, &e))?.ok_or_else(gone)?;
@@ -210,6 +223,10 @@ impl Attempt<'_> {
     async fn be(&self, server: &Server, status: Status) -> Result<(), Failure> {
         if server.status == status { Ok(()) } else { self.advance(server.id, status).await }
     }
+}
+
+fn standing(machines: &[Machine]) -> Option<&Machine> {
+    machines.iter().rev().find(|m| m.state == MachineState::Present)
 }
 
 async fn switch(rented: &Rented, seen: &Seen, power: Power) -> Result<Progress, Failure> {

@@ -7,7 +7,7 @@ mod progress;
 mod wish;
 
 pub use progress::*;
-pub use wish::{Wish, drop_wish, expect_monthly, forget_wish, give_up_wish, set_spec, turn_wish, wish};
+pub use wish::{Wish, drop_wish, expect_monthly, forget_wish, give_up_wish, set_monthly, set_spec, turn_wish, wish};
 
 use secrecy::SecretString;
 

@@ -8,56 +8,59 @@ use crate::world::{INSTALL, WAYS, Way, World};
 #[tokio::test]
 async fn a_machine_lives_and_ends() {
     for way in WAYS {
-        let world = World::new(way);
-        let (region, size, larger) = way.place();
-        let order = world.order().await;
-        let Created::Yes(id) = world.cloud.create(&order).await else { panic!("{way:?}: not made") };
-        assert_eq!(world.emulator.live().len(), 1, "{way:?}");
-        let made = &world.emulator.inventory()[0];
-        assert_eq!((made.name.clone(), made.user_data.as_str()), (order.name.to_string(), order.user_data.as_str()));
-        world.pass(3).await;
-        let early = world.get(&id).await.expect("seen after three seconds");
-        assert_eq!((early.state, early.name.as_ref()), (State::Pending, Some(&order.name)), "{way:?}");
-        world.pass(90).await;
-        let machine = world.get(&id).await.expect("there");
-        assert_eq!(machine.state, State::Running, "{way:?}");
-        assert_eq!((machine.region.as_str(), machine.size.as_str()), (region, size), "{way:?}");
-        assert!(machine.ipv4.is_some() && machine.created_at.is_some(), "{way:?}: {machine:?}");
-        let found = world.cloud.find(region, &order.name).await.expect("an answer");
-        assert_eq!(found.iter().map(|m| &m.id).collect::<Vec<_>>(), [&id], "{way:?}");
-        let listed = world.cloud.list(region).await.expect("a list");
-        assert_eq!((listed.len(), &listed[0].id, listed[0].size.as_str()), (1, &id, size), "{way:?}");
-
-        for (power, state) in
-            [(Power::Stop, State::Stopped), (Power::Stop, State::Stopped), (Power::Start, State::Running)]
-        {
-            world.cloud.power(region, &id, power).await.unwrap_or_else(|e| panic!("{way:?} {power:?}: {e}"));
-            world.pass(30).await;
-            assert_eq!(world.get(&id).await.map(|m| m.state), Some(state), "{way:?} {power:?}");
-        }
-        world.cloud.power(region, &id, Power::Reboot).await.expect("asked");
-        world.pass(30).await;
-        if world.cloud.traits().resize_needs_off {
-            let told = world.cloud.resize(region, &id, larger).await.expect_err("not off");
-            assert_eq!(told.class, Class::Conflict);
-            world.cloud.power(region, &id, Power::Off).await.expect("asked");
-            world.pass(30).await;
-        }
-        world.cloud.resize(region, &id, larger).await.unwrap_or_else(|e| panic!("{way:?}: {e}"));
-        world.pass(60).await;
-        assert_eq!(world.get(&id).await.map(|m| m.size).as_deref(), Some(larger), "{way:?}");
-
-        world.cloud.delete(region, &id).await.expect("asked");
-        if let Err(told) = world.cloud.delete(region, &id).await {
-            assert_eq!(told.class, Class::Later, "{way:?}: asked twice, {told}");
-        }
-        world.pass(60).await;
-        assert!(world.get(&id).await.is_none_or(|m| m.state == State::Gone), "{way:?}");
-        assert!(world.cloud.list(region).await.expect("a list").iter().all(|m| m.state == State::Gone), "{way:?}");
-        world.cloud.delete(region, &id).await.expect("gone already");
-        assert!(world.emulator.inventory().iter().all(|m| m.state == There::Gone), "{way:?}");
-        assert_eq!(world.orders(), 1);
+        lives_and_ends(&World::new(way)).await;
     }
+}
+
+pub async fn lives_and_ends(world: &World) {
+    let way = world.way;
+    let (region, size, larger) = way.place();
+    let order = world.order().await;
+    let Created::Yes(id) = world.cloud.create(&order).await else { panic!("{way:?}: not made") };
+    assert_eq!(world.emulator.live().len(), 1, "{way:?}");
+    let made = &world.emulator.inventory()[0];
+    assert_eq!((made.name.clone(), made.user_data.as_str()), (order.name.to_string(), order.user_data.as_str()));
+    world.pass(3).await;
+    let early = world.get(&id).await.expect("seen after three seconds");
+    assert_eq!((early.state, early.name.as_ref()), (State::Pending, Some(&order.name)), "{way:?}");
+    world.pass(90).await;
+    let machine = world.get(&id).await.expect("there");
+    assert_eq!(machine.state, State::Running, "{way:?}");
+    assert_eq!((machine.region.as_str(), machine.size.as_str()), (region, size), "{way:?}");
+    assert!(machine.ipv4.is_some() && machine.created_at.is_some(), "{way:?}: {machine:?}");
+    let found = world.cloud.find(region, &order.name).await.expect("an answer");
+    assert_eq!(found.iter().map(|m| &m.id).collect::<Vec<_>>(), [&id], "{way:?}");
+    let listed = world.cloud.list(region).await.expect("a list");
+    assert_eq!((listed.len(), &listed[0].id, listed[0].size.as_str()), (1, &id, size), "{way:?}");
+
+    for (power, state) in [(Power::Stop, State::Stopped), (Power::Stop, State::Stopped), (Power::Start, State::Running)]
+    {
+        world.cloud.power(region, &id, power).await.unwrap_or_else(|e| panic!("{way:?} {power:?}: {e}"));
+        world.pass(30).await;
+        assert_eq!(world.get(&id).await.map(|m| m.state), Some(state), "{way:?} {power:?}");
+    }
+    world.cloud.power(region, &id, Power::Reboot).await.expect("asked");
+    world.pass(30).await;
+    if world.cloud.traits().resize_needs_off {
+        let told = world.cloud.resize(region, &id, larger).await.expect_err("not off");
+        assert_eq!(told.class, Class::Conflict);
+        world.cloud.power(region, &id, Power::Off).await.expect("asked");
+        world.pass(30).await;
+    }
+    world.cloud.resize(region, &id, larger).await.unwrap_or_else(|e| panic!("{way:?}: {e}"));
+    world.pass(60).await;
+    assert_eq!(world.get(&id).await.map(|m| m.size).as_deref(), Some(larger), "{way:?}");
+
+    world.cloud.delete(region, &id).await.expect("asked");
+    if let Err(told) = world.cloud.delete(region, &id).await {
+        assert_eq!(told.class, Class::Later, "{way:?}: asked twice, {told}");
+    }
+    world.pass(60).await;
+    assert!(world.get(&id).await.is_none_or(|m| m.state == State::Gone), "{way:?}");
+    assert!(world.cloud.list(region).await.expect("a list").iter().all(|m| m.state == State::Gone), "{way:?}");
+    world.cloud.delete(region, &id).await.expect("gone already");
+    assert!(world.emulator.inventory().iter().all(|m| m.state == There::Gone), "{way:?}");
+    assert_eq!(world.orders(), 1);
 }
 
 #[tokio::test]

@@ -3,4 +3,5 @@
 mod faults;
 mod life;
 mod names;
+mod openapi;
 mod world;

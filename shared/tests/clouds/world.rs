@@ -16,7 +16,7 @@ use shared::{
     ssh::Reach,
 };
 
-const START: i64 = 1_767_225_600_000;
+pub const START: i64 = 1_767_225_600_000;
 pub const INSTALL: &str = "00112233aa";
 
 /// Each way into an account.
@@ -105,7 +105,13 @@ impl World {
 
     pub fn with(way: Way, settings: Settings) -> Self {
         let emulator = Emulator::new(Clock::manual(START), settings);
-        let at = |path: &str| Some(format!("http://cloud.test{path}"));
+        let wire = Arc::new(Inside { emulator: emulator.clone(), kind: way.kind() });
+        Self::over(way, emulator, wire, "http://cloud.test")
+    }
+
+    /// Asked at an address over a wire.
+    pub fn over(way: Way, emulator: Emulator, wire: Arc<dyn Wire>, base: &str) -> Self {
+        let at = |path: &str| Some(format!("{base}{path}"));
         let endpoints = Endpoints {
             hetzner: at("/v1"),
             digitalocean: at("/v2"),
@@ -113,7 +119,6 @@ impl World {
             ovh_tokens: at("/auth/oauth2/token"),
             reach: Reach::Any,
         };
-        let wire: Arc<dyn Wire> = Arc::new(Inside { emulator: emulator.clone(), kind: way.kind() });
         let (credentials, install) = (way.credentials(), INSTALL.parse::<Install>().expect("an installation"));
         let cloud = open(&credentials, &install, wire.clone(), &endpoints).expect("a cloud");
         let zones = open_zones(&credentials, &install, wire, &endpoints).expect("its names");

@@ -32,6 +32,16 @@ async fn a_wish_is_kept_alone_and_taken_back_by_its_worker(scratch: &Scratch) {
     assert!(forget(world.fence, &resize, Some(("no_room", "there is no room"))).await);
     let server = world.server().await;
     assert_eq!((server.wish, server.error_code.as_deref()), (None, Some("no_room")));
+    assert!(world.wish(resize.clone()).await);
+    assert_eq!(world.server().await.error_code, None, "a new wish, a new story");
+    let turned = (&resize, &Wish::Start);
+    let turn = async |fence| {
+        servers::turn_wish(&world.db, fence, world.server, turned, ("no_room", "there is no room")).await.unwrap()
+    };
+    assert!(!turn(world.stale()).await && turn(world.fence).await);
+    assert!(forget(world.fence, &Wish::Start, None).await);
+    let server = world.server().await;
+    assert_eq!((server.wish, server.error_code.as_deref()), (None, Some("no_room")), "why the first did not come true");
     assert!(world.wish(Wish::Reboot).await);
     let mut tx = world.db.begin().await.unwrap();
     assert!(!servers::drop_wish(&mut tx, ClientId::new(), world.server).await.unwrap());
@@ -62,6 +72,9 @@ async fn what_servers_cost_is_summed_by_currency(scratch: &Scratch) {
     assert!(servers::expect_monthly(&mut tx, client, world.server, Some(&dollars)).await.unwrap());
     assert!(!servers::expect_monthly(&mut tx, ClientId::new(), world.server, None).await.unwrap());
     tx.commit().await.unwrap();
+    assert_eq!(sums().await, [("EUR".to_owned(), 7_000_000), ("USD".to_owned(), 10_000_000)]);
+    assert!(!servers::set_monthly(db, world.stale(), world.server, &euros(9)).await.unwrap());
+    assert!(servers::set_monthly(db, world.fence, world.server, &dollars).await.unwrap());
     assert_eq!(sums().await, [("EUR".to_owned(), 7_000_000), ("USD".to_owned(), 10_000_000)]);
     world.set_server("deleted").await;
     assert_eq!(sums().await, [("EUR".to_owned(), 7_000_000), ("USD".to_owned(), 5_000_000)]);

@@ -7,49 +7,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use serde_json::{Value, json};
 use shared::{
     config::parsed,
-    failure::Failure,
     queue::{Backoff, JobKind, WorkerConfig, work},
-    store::{Db, installation, servers::Server},
+    store::{Db, installation},
     telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use worker_provision::{
-    ProvisionWorker, ServerLog, ServerSettings, Settings,
+    ProvisionWorker, Settings,
     clouds::{Clouds, Network},
-    prepare::{Contact, Keeping, Preparer, Visit},
+    prepare::Nobody,
 };
-
-/// Goes nowhere and has always been there.
-struct Nobody;
-
-#[async_trait]
-impl Preparer for Nobody {
-    async fn contact(&self, _: &Settings, _: &Server) -> Result<Contact, Failure> {
-        Ok(Contact::Made(Box::new(Self)))
-    }
-}
-
-#[async_trait]
-impl Visit for Nobody {
-    async fn own_host_key(self: Box<Self>, _: Keeping<'_>) -> Result<Box<dyn Visit>, Failure> {
-        Ok(self)
-    }
-
-    async fn bootstrap(&self, _: &ServerSettings, _: String, _: &ServerLog) -> Result<Value, Failure> {
-        Ok(json!({}))
-    }
-
-    async fn detach(&self, _: &ServerSettings, _: String, _: &ServerLog) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn close(self: Box<Self>) {}
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

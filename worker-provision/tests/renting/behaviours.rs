@@ -11,9 +11,16 @@ pub struct Behaviour {
     pub may_refuse: bool,
 }
 
+/// What one cloud does one day.
+#[derive(Clone, Debug)]
+pub struct Day {
+    pub faults: Vec<Fault>,
+    pub may_refuse: bool,
+}
+
 impl Behaviour {
-    pub fn faults(&self, cloud: CloudKind) -> Vec<Fault> {
-        (self.faults)(cloud)
+    pub fn day(&self, cloud: CloudKind) -> Day {
+        Day { faults: (self.faults)(cloud), may_refuse: self.may_refuse }
     }
 }
 

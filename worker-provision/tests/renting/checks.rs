@@ -1,11 +1,11 @@
 //! What has to be true of a server's machines, at every moment and in the end.
 
-use std::slice;
+use std::{collections::BTreeMap, slice};
 
-use cloud_emulator::{Effect, Machine as Emulated, State, VerbClass};
+use cloud_emulator::{BillLine, Effect, Machine as Emulated, State, VerbClass};
 use shared::{
     domain::status::MachineState,
-    store::machines::{self, Machine},
+    store::machines::{self, Charge, Machine},
 };
 
 use crate::world::{LEASE, Life, Watch};
@@ -67,30 +67,50 @@ impl Life<'_> {
         self.check_bill(&rows, watch).await
     }
 
-    /// I5: every machine that was billed has a row that was charged for as long, give or take a look and a lease.
+    /// I5: every machine that was billed has a row that was charged for as long and at the same prices, give or take a look
+    /// and a lease.
     ///
     /// A machine that the cloud took back by itself, having found no room for it, may never have been seen by anybody.
     async fn check_bill(&self, rows: &[Machine], watch: Watch) -> Result<(), String> {
-        let slack = i64::try_from((self.pace.hidden + self.pace.gone_gap + LEASE * 3).as_millis()).unwrap();
+        let mut lines: BTreeMap<String, Vec<BillLine>> = BTreeMap::new();
         for line in self.emulator.bill().into_iter().filter(|l| self.is_ours(&l.name)) {
-            let row = rows.iter().find(|r| r.remote_id.as_deref() == Some(line.machine.as_str()));
-            if row.is_none() && self.was_taken_back(&line.machine) {
+            lines.entry(line.machine.clone()).or_default().push(line);
+        }
+        for (machine, lines) in lines {
+            let row = rows.iter().find(|r| r.remote_id.as_ref() == Some(&machine));
+            if row.is_none() && self.was_taken_back(&machine) {
                 continue;
             }
-            let Some(row) = row else { return Err(format!("billed and never known: {line:?} {}", brief(rows))) };
-            let (from, to) = (row.present_at.unwrap_or(i64::MAX), row.gone_at.unwrap_or(i64::MAX));
-            let billed_to = line.to.unwrap_or(i64::MAX);
-            // What nobody looks at is found to be gone later than it went, and never the other way round.
-            let too_long = watch == Watch::Always && (to - billed_to > slack || line.from - from > slack);
-            if from - line.from > slack || billed_to - to > slack || too_long {
-                return Err(format!("charged {from}..{to}, billed {line:?}"));
-            }
-            let charges = machines::charges(&self.world.db, self.world.client, row.id, row.id).await.unwrap();
-            if self.catalog.price(&row.region, &row.size).is_some_and(|p| p.hourly.is_some()) && charges.is_empty() {
-                return Err(format!("no charge for {line:?}"));
-            }
+            let Some(row) = row else { return Err(format!("billed and never known: {lines:?} {}", brief(rows))) };
+            self.compare(row, &lines, watch).await?;
         }
         Ok(())
+    }
+
+    /// One machine's row beside its lines, one for each price it had.
+    async fn compare(&self, row: &Machine, lines: &[BillLine], watch: Watch) -> Result<(), String> {
+        let slack = i64::try_from((self.pace.hidden + self.pace.gone_gap + LEASE * 3).as_millis()).unwrap();
+        let (from, to) = (row.present_at.unwrap_or(i64::MAX), row.gone_at.unwrap_or(i64::MAX));
+        let billed_from = lines[0].from;
+        let billed_to = lines[lines.len() - 1].to.unwrap_or(i64::MAX);
+        // What nobody looks at is found to be gone later than it went, and never the other way round.
+        let too_long = watch == Watch::Always && (to - billed_to > slack || billed_from - from > slack);
+        if from - billed_from > slack || billed_to - to > slack || too_long {
+            return Err(format!("charged {from}..{to}, billed {lines:?}"));
+        }
+        if self.catalog.price(&row.region, &row.size).is_none_or(|p| p.hourly.is_none()) {
+            return Ok(());
+        }
+        let charges = machines::charges(&self.world.db, self.world.client, row.id, row.id).await.unwrap();
+        let is_charged = |line: &BillLine| {
+            let same = |c: &Charge| u64::try_from(c.rate.hourly_micros) == Ok(line.hourly_micro);
+            charges.iter().any(|c| same(c) && (c.since - line.from).abs() <= slack)
+        };
+        let lasting = |line: &&BillLine| lines.len() == 1 || line.to.unwrap_or(i64::MAX) - line.from > slack;
+        match lines.iter().filter(lasting).find(|line| !is_charged(line)) {
+            Some(line) => Err(format!("no charge for {line:?}: {charges:?}")),
+            None => Ok(()),
+        }
     }
 
     fn was_taken_back(&self, id: &str) -> bool {

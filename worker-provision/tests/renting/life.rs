@@ -1,17 +1,28 @@
 //! Whole lives of one server, without deaths: what each behaviour of a cloud comes to.
 
+use std::sync::Arc;
+
 use cloud_emulator::{CloudKind, Settings};
 use shared::crash::plan::Plan;
 
 use crate::{
-    behaviours::{ALL, Behaviour},
+    behaviours::{ALL, Day},
     world::{End, Goal, Watch, World},
 };
 
-/// Made (or refused), then removed.
-pub async fn live(world: &World, behaviour: &Behaviour, plan: &std::sync::Arc<Plan>) -> Result<usize, String> {
+/// What a life came to.
+#[derive(Debug)]
+pub struct Lived {
+    /// Of its job.
+    pub runs: usize,
+    pub requests: usize,
+}
+
+/// Made (or refused), then removed, each twice.
+pub async fn live(world: &World, day: Day, plan: &Arc<Plan>) -> Result<Lived, String> {
     let mut life = world.life(Settings::default()).await;
-    behaviour.faults(world.kind).into_iter().for_each(|f| life.emulator.inject(f));
+    let before = life.emulator.requests().len();
+    day.faults.into_iter().for_each(|f| life.emulator.inject(f));
     match life.pursue(Goal::Make, plan).await? {
         End::Made(address) => {
             life.check_made().await?;
@@ -21,7 +32,7 @@ pub async fn live(world: &World, behaviour: &Behaviour, plan: &std::sync::Arc<Pl
             }
             life.check_made().await?;
         }
-        End::Refused(..) if behaviour.may_refuse => {}
+        End::Refused(..) if day.may_refuse => {}
         other => return Err(format!("made: {other:?}")),
     }
     life.check_intents().await?;
@@ -32,14 +43,14 @@ pub async fn live(world: &World, behaviour: &Behaviour, plan: &std::sync::Arc<Pl
         }
     }
     life.check_left(Watch::Always).await?;
-    Ok(life.runs)
+    Ok(Lived { runs: life.runs, requests: life.emulator.requests().len() - before })
 }
 
 async fn every_behaviour(kind: CloudKind) {
     let world = World::new(kind).await;
     for behaviour in ALL {
         let plan = Plan::dying_at([]);
-        let done = live(&world, behaviour, &plan).await;
+        let done = live(&world, behaviour.day(kind), &plan).await;
         println!("{}, {}: {done:?}, {} boundaries", kind.name(), behaviour.name, plan.reached().len());
         done.unwrap_or_else(|e| panic!("{}, {}: {e}", kind.name(), behaviour.name));
     }

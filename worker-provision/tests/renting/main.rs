@@ -13,9 +13,12 @@
 mod accounts;
 mod behaviours;
 mod checks;
+#[path = "../common/mod.rs"]
+mod common;
 mod life;
 mod matrix;
 mod names;
 mod random;
 mod wire;
+mod wishes;
 mod world;

@@ -36,7 +36,7 @@ fn name(label: &str) -> String {
     format!("{label}.{}", known::DOMAIN)
 }
 
-async fn be_at(world: &World, server: ServerId, address: &str) {
+pub async fn be_at(world: &World, server: ServerId, address: &str) {
     let set = sql("update servers set status = 'ready', address = $1 where id = $2").text(address).text(server);
     set.execute(&world.db).await.unwrap();
 }

@@ -34,7 +34,7 @@ use worker_provision::{
     rent::{Pace, Renter},
 };
 
-use crate::{accounts::report_only, checks::brief, wire::InProcess};
+use crate::{accounts::report_only, checks::brief, common::two_sizes, wire::InProcess};
 
 const START: i64 = 1_800_000_000_000;
 /// Runs of one server's job after which something goes round in circles.
@@ -183,7 +183,7 @@ impl World {
         let emulator = emulator.clone();
         let cloud = open(self.kind, &emulator, &self.install);
         let catalog = cloud.catalog().await.unwrap();
-        let (region, sizes) = place(&catalog);
+        let (region, sizes) = two_sizes(&catalog);
         let server = ServerId::new();
         let new = NewServer {
             id: server,
@@ -211,7 +211,7 @@ impl World {
             spec: Spec {
                 region: Some(region),
                 size: Some(sizes[0].clone()),
-                fallback_sizes: sizes[1..].to_vec(),
+                fallback_sizes: vec![sizes[1].clone()],
                 ..Spec::default()
             },
             address: None,
@@ -298,18 +298,6 @@ fn scratch() -> std::path::PathBuf {
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
-/// The first region with two sizes.
-fn place(catalog: &Catalog) -> (String, Vec<String>) {
-    for region in &catalog.regions {
-        let here = |s: &&shared::providers::cloud::Size| s.regions.iter().any(|r| r.region == region.code);
-        let sizes: Vec<String> = catalog.sizes.iter().filter(here).take(2).map(|s| s.code.clone()).collect();
-        if sizes.len() == 2 {
-            return (region.code.clone(), sizes);
-        }
-    }
-    panic!("no region with two sizes: {catalog:?}");
-}
-
 impl Life<'_> {
     fn renter(&self, fence: Fence) -> Renter<'_> {
         Renter {
@@ -326,6 +314,12 @@ impl Life<'_> {
             wanted: Some(&self.wanted),
             born: 0,
         }
+    }
+
+    /// The size it is ordered in, and those it may have instead.
+    pub fn sizes(&self) -> Vec<String> {
+        let first = self.wanted.spec.size.iter().cloned();
+        first.chain(self.wanted.spec.fallback_sizes.iter().cloned()).collect()
     }
 
     /// The next attempt of the job, as a worker that claims it has it.

@@ -13,6 +13,8 @@
 mod api;
 mod bills;
 mod check;
+#[path = "../common/mod.rs"]
+mod common;
 mod crowd;
 mod fanout;
 mod faults;

@@ -23,6 +23,8 @@ use shared::{
 use tokio::net::TcpListener;
 use worker_provision::clouds::{AwsBase, Network, Opener};
 
+use crate::common::two_sizes;
+
 pub const KEY: [u8; 32] = [7; 32];
 
 /// Everything but the workers.
@@ -171,22 +173,6 @@ impl Place {
     pub fn tenant_of(&self, provider: &str) -> &Tenant {
         self.tenants.iter().find(|t| t.kind.name() == provider).expect("a tenant for each cloud")
     }
-}
-
-/// A region with two sizes of one architecture, the second with no smaller disk.
-fn two_sizes(catalog: &Catalog) -> (String, [String; 2]) {
-    for region in &catalog.regions {
-        let here: Vec<_> = catalog.sizes.iter().filter(|s| s.regions.iter().any(|r| r.region == region.code)).collect();
-        for first in &here {
-            let follows = |s: &&&shared::providers::cloud::Size| {
-                s.code != first.code && s.architecture == first.architecture && s.disk_gb >= first.disk_gb
-            };
-            if let Some(second) = here.iter().find(follows) {
-                return (region.code.clone(), [first.code.clone(), second.code.clone()]);
-            }
-        }
-    }
-    panic!("no region with two sizes: {catalog:?}");
 }
 
 fn credentials(kind: CloudKind) -> Credentials {

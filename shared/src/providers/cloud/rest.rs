@@ -24,6 +24,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const MESSAGE_LIMIT: usize = 400;
 /// No cloud asks for a longer rest; a larger number is a clock that is wrong.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
+/// Where a cloud only tells when its whole count of requests is back, some of it is sooner.
+const UNTIL_SOME: Duration = Duration::from_secs(60);
 const PAGE_LIMIT: u32 = 2000;
 
 /// A call that did not come to what was asked.
@@ -58,14 +60,14 @@ impl Failed {
         Self { error: CloudError::unreadable(cloud, message), status: None, refused: false, lacks: Vec::new() }
     }
 
-    /// From an answer that is no success. Without the cloud's own words it comes from anybody on the way and refuses
-    /// nothing.
+    /// From an answer that is no success. Without the cloud's own words it comes from anybody on the way: it refuses
+    /// nothing, and may be another one next time.
     pub fn answered(cloud: &'static str, answer: &Answer, told: Option<Told>) -> Self {
         let status = answer.status;
         let unsure = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT);
         let refused = told.is_some() && status.is_client_error() && !unsure;
         let told = told.unwrap_or_else(|| Told {
-            class: class_of(status),
+            class: untold(status),
             code: status.as_u16().to_string(),
             message: "an answer that is not in the form of its errors".to_owned(),
             lacks: Vec::new(),
@@ -90,6 +92,14 @@ impl Failed {
 impl From<Failed> for CloudError {
     fn from(failed: Failed) -> Self {
         failed.error
+    }
+}
+
+/// What a status means without the cloud's own words.
+fn untold(status: StatusCode) -> Class {
+    match class_of(status) {
+        Class::Config | Class::Conflict => Class::Later,
+        class => class,
     }
 }
 
@@ -208,7 +218,7 @@ impl<T> Pages<T> {
     }
 }
 
-/// How long the cloud asks to be left alone: `Retry-After`, or when its count of requests begins anew.
+/// How long the cloud asks to be left alone: `Retry-After`, or until its count of requests begins anew, a minute at most.
 fn rest(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -221,7 +231,7 @@ fn rest(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let reset = text("ratelimit-reset")?.parse::<u64>().ok().filter(|_| status == StatusCode::TOO_MANY_REQUESTS)?;
     // A moment, or seconds from now.
     let rest = if reset > LONGEST_REST.as_secs() { until(reset) } else { Duration::from_secs(reset) };
-    Some(rest.min(LONGEST_REST))
+    Some(rest.min(UNTIL_SOME))
 }
 
 /// A cloud's message as it may be shown: one line of bounded length.
@@ -265,9 +275,10 @@ mod tests {
         assert_eq!(seconds(&[("retry-after", "99999999")]), Some(3600));
         assert_eq!(seconds(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(0));
         assert_eq!(seconds(&[("retry-after", "soon")]), None);
-        let reset = (now + 100).to_string();
+        let reset = (now + 40).to_string();
         let wait = seconds(&[("ratelimit-reset", &reset)]);
-        assert!(wait.is_some_and(|s| (98..=100).contains(&s)), "{wait:?}");
+        assert!(wait.is_some_and(|s| (38..=40).contains(&s)), "{wait:?}");
+        assert_eq!(seconds(&[("ratelimit-reset", &(now + 3000).to_string())]), Some(60), "some is back sooner");
         assert_eq!(seconds(&[("ratelimit-reset", "12")]), Some(12));
         assert_eq!(told(StatusCode::NOT_FOUND, &[("ratelimit-reset", &reset)]), None, "every answer has it");
         assert_eq!(seconds(&[]), None);

@@ -40,12 +40,15 @@ impl Wish {
     }
 }
 
-/// Keeps a wish, while the server is ready or stopped, is not to be deleted, and has no other. False otherwise.
+/// Keeps a wish, while the server is ready or stopped, is not to be deleted, and has no other; what became of the one
+/// before is forgotten. False otherwise.
 pub async fn wish(tx: &mut Tx, db: &Db, client: ClientId, id: ServerId, wish: &Wish) -> Result<bool, DbError> {
     let size = if let Wish::Resize(size) = wish { Some(size) } else { None };
-    let keep = sql("update servers set wanted = $1, wanted_size = $2, updated_at = $3
+    let keep = sql(
+        "update servers set wanted = $1, wanted_size = $2, updated_at = $3, error_code = null, error_message = null
          where id = $4 and client_id = $5 and status in ('ready', 'stopped') and delete_requested_at is null
-           and wanted is null");
+           and wanted is null",
+    );
     let with = keep.text(wish.as_str()).opt_text(size).int(db.now_ms()).text(id).text(client);
     Ok(with.execute(tx).await? == 1)
 }
@@ -70,7 +73,8 @@ pub async fn expect_monthly(
     Ok(with.execute(tx).await? == 1)
 }
 
-/// Takes a wish back, fulfilled or not, with the words for why not.
+/// Takes a wish back, fulfilled or not, with the words for why not. Why the one did not come true in whose place it was
+/// put ([`turn_wish`]) stays.
 pub async fn forget_wish(
     db: &Db,
     fence: Fence,
@@ -78,11 +82,10 @@ pub async fn forget_wish(
     wish: &Wish,
     error: Option<(&str, &str)>,
 ) -> Result<bool, DbError> {
-    let take = sql(
-        "update servers set wanted = null, wanted_size = null, error_code = $1, error_message = $2, updated_at = $3
+    let take = sql("update servers set wanted = null, wanted_size = null, updated_at = $3,
+           error_code = coalesce($1, error_code), error_message = coalesce($2, error_message)
          where id = $4 and wanted = $5
-           and exists (select 1 from jobs where id = $6 and attempt = $7 and state = 'running')",
-    );
+           and exists (select 1 from jobs where id = $6 and attempt = $7 and state = 'running')");
     let with = take.opt_text(error.map(|e| e.0)).opt_text(error.map(|e| e.1)).int(db.now_ms()).text(id);
     Ok(with.text(wish.as_str()).text(fence.job).int(fence.attempt).execute(db).await? == 1)
 }
@@ -92,6 +95,14 @@ pub async fn set_spec(db: &Db, fence: Fence, id: ServerId, spec: &str) -> Result
     let set = sql("update servers set spec = $1 where id = $2
                      and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')");
     Ok(set.text(spec).text(id).text(fence.job).int(fence.attempt).execute(db).await? == 1)
+}
+
+/// As [`expect_monthly`], by the job that knows what the server is.
+pub async fn set_monthly(db: &Db, fence: Fence, id: ServerId, monthly: &Monthly) -> Result<bool, DbError> {
+    let set = sql("update servers set monthly_micros = $1, currency = $2 where id = $3
+                     and exists (select 1 from jobs where id = $4 and attempt = $5 and state = 'running')");
+    let with = set.int(monthly.micros).text(&monthly.currency).text(id).text(fence.job).int(fence.attempt);
+    Ok(with.execute(db).await? == 1)
 }
 
 /// Puts another wish in the place of one that will not come true, with the words for why not. Its time begins anew.
