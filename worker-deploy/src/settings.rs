@@ -45,7 +45,7 @@ impl Settings {
             master_key: MasterKey::from_env()?,
             registry: config::required("BYOP_REGISTRY")?,
             verify_ca: verify_ca()?,
-            lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 60)? },
+            lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 300)? },
             dev_mode: config::switch("BYOP_DEV_MODE")?,
             limits: Limits::from_env()?,
         })

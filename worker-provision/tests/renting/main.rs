@@ -1,7 +1,7 @@
 //! Renting against emulated clouds on a clock that the test moves: every single death at every boundary, under every
 //! behaviour of every cloud, and what then stands and costs.
 //!
-//! `BYOP_TEST_MATRIX=full` runs all of them; without it every tenth, beginning at a place that the seed in
+//! `BYOP_TEST_MATRIX=full` runs all of them; without it some of them, beginning at a place that the seed in
 //! `BYOP_TEST_SEED` chooses. The figures are printed.
 #![allow(
     clippy::unwrap_used,
@@ -13,12 +13,15 @@
 mod accounts;
 mod behaviours;
 mod checks;
-#[path = "../common/mod.rs"]
-mod common;
 mod life;
+#[path = "../common/logins.rs"]
+mod logins;
 mod matrix;
 mod names;
 mod random;
+#[path = "../common/sizes.rs"]
+mod sizes;
+#[path = "../common/wire.rs"]
 mod wire;
 mod wishes;
 mod world;

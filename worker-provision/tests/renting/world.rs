@@ -8,18 +8,18 @@ use std::{
     time::Duration,
 };
 
-use cloud_emulator::{Clock, CloudKind, Emulator, Settings, known};
+use cloud_emulator::{Clock, CloudKind, Emulator, Settings};
 use shared::{
     crash::plan::{self, Died, Plan},
     domain::{AccountId, ClientId, CustomerId, JobId, ServerId},
     failure::Failure,
     providers::{
         Address, Spec, Wanted,
-        cloud::{AwsLogin, Catalog, Cloud, Credentials, Endpoints, Install, OvhEndpoint, OvhLogin, Zones},
+        cloud::{Catalog, Cloud, Install, Zones},
     },
     queue::{self, Job, JobKind, Lease, NewJob},
     secrets::{MasterKey, Place},
-    ssh::{KeyPair, Reach, generate_key},
+    ssh::{KeyPair, generate_key},
     store::{
         Db, Fence,
         provider_accounts::{self, Changes, NewAccount},
@@ -30,11 +30,17 @@ use shared::{
 use tempfile::TempDir;
 use worker_provision::{
     ProvisionWorker, ServerSettings,
-    clouds::{AwsBase, Clouds, Network, Opener},
+    clouds::{Clouds, Network, Opener},
     rent::{Pace, Renter},
 };
 
-use crate::{accounts::report_only, checks::brief, common::two_sizes, wire::InProcess};
+use crate::{
+    accounts::report_only,
+    checks::brief,
+    logins::credentials,
+    sizes::two_sizes,
+    wire::{self, InProcess},
+};
 
 const START: i64 = 1_800_000_000_000;
 /// Runs of one server's job after which something goes round in circles.
@@ -105,44 +111,13 @@ pub enum Goal {
     Leave,
 }
 
-pub fn credentials(kind: CloudKind) -> Credentials {
-    match kind {
-        CloudKind::Hetzner => Credentials::Hetzner { token: known::HETZNER_TOKEN.into() },
-        CloudKind::DigitalOcean => Credentials::DigitalOcean { token: known::DIGITALOCEAN_TOKEN.into() },
-        CloudKind::Ovh => Credentials::Ovh {
-            endpoint: OvhEndpoint::Eu,
-            project: known::OVH_PROJECT.into(),
-            login: OvhLogin::ApplicationKey {
-                application_key: known::OVH_APPLICATION_KEY.into(),
-                application_secret: known::OVH_APPLICATION_SECRET.into(),
-                consumer_key: known::OVH_CONSUMER_KEY.into(),
-            },
-        },
-        CloudKind::Aws => Credentials::Aws(AwsLogin::Keys {
-            access_key_id: known::AWS_KEY_ID.into(),
-            secret_access_key: "secret".into(),
-        }),
-    }
-}
-
 /// An account in an emulator, over a wire in this process.
 fn open(kind: CloudKind, emulator: &Emulator, install: &Install) -> Arc<dyn Cloud> {
     network(kind, emulator).open(&credentials(kind), install).expect("a cloud").cloud
 }
 
 fn network(kind: CloudKind, emulator: &Emulator) -> Network {
-    let base = || Some("http://cloud.test".to_owned());
-    Network {
-        wire: Arc::new(InProcess { emulator: emulator.clone(), cloud: kind }),
-        endpoints: Endpoints {
-            hetzner: Some("http://cloud.test/v1".into()),
-            digitalocean: Some("http://cloud.test/v2".into()),
-            ovh: Some("http://cloud.test/1.0".into()),
-            ovh_tokens: base(),
-            reach: Reach::Any,
-        },
-        aws: AwsBase { endpoint: base(), key: None },
-    }
+    wire::network(Arc::new(InProcess { emulator: emulator.clone(), cloud: kind }), wire::BASE)
 }
 
 impl World {

@@ -13,13 +13,15 @@
 mod api;
 mod bills;
 mod check;
-#[path = "../common/mod.rs"]
-mod common;
 mod crowd;
 mod fanout;
 mod faults;
+#[path = "../common/logins.rs"]
+mod logins;
 mod place;
 mod probes;
+#[path = "../common/sizes.rs"]
+mod sizes;
 mod soak;
 
 use std::process::ExitCode;

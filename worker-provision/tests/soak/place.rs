@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::Engine as _;
-use cloud_emulator::{Clock, CloudKind, Delays, Emulator, Server, Settings, known, serve};
+use cloud_emulator::{Clock, CloudKind, Delays, Emulator, Server, Settings, serve};
 use shared::{
     domain::{AccountId, ClientId, CustomerId, cloud::Catalog},
     providers::{
         Spec,
-        cloud::{AwsLogin, Cloud, Credentials, Endpoints, Install, OvhEndpoint, OvhLogin},
+        cloud::{Cloud, Endpoints, Install},
         wire::Web,
     },
     secrets::{MasterKey, Place as Sealing},
@@ -23,7 +23,7 @@ use shared::{
 use tokio::net::TcpListener;
 use worker_provision::clouds::{AwsBase, Network, Opener};
 
-use crate::common::two_sizes;
+use crate::{logins::credentials, sizes::two_sizes};
 
 pub const KEY: [u8; 32] = [7; 32];
 
@@ -172,26 +172,6 @@ impl Place {
 
     pub fn tenant_of(&self, provider: &str) -> &Tenant {
         self.tenants.iter().find(|t| t.kind.name() == provider).expect("a tenant for each cloud")
-    }
-}
-
-fn credentials(kind: CloudKind) -> Credentials {
-    match kind {
-        CloudKind::Hetzner => Credentials::Hetzner { token: known::HETZNER_TOKEN.into() },
-        CloudKind::DigitalOcean => Credentials::DigitalOcean { token: known::DIGITALOCEAN_TOKEN.into() },
-        CloudKind::Ovh => Credentials::Ovh {
-            endpoint: OvhEndpoint::Eu,
-            project: known::OVH_PROJECT.into(),
-            login: OvhLogin::ApplicationKey {
-                application_key: known::OVH_APPLICATION_KEY.into(),
-                application_secret: known::OVH_APPLICATION_SECRET.into(),
-                consumer_key: known::OVH_CONSUMER_KEY.into(),
-            },
-        },
-        CloudKind::Aws => Credentials::Aws(AwsLogin::Keys {
-            access_key_id: known::AWS_KEY_ID.into(),
-            secret_access_key: "secret".into(),
-        }),
     }
 }
 

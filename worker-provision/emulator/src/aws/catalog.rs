@@ -74,6 +74,12 @@ pub(super) fn find_type(name: &str) -> Option<&'static InstanceType> {
     TYPES.iter().find(|one| one.name == name)
 }
 
+/// Every type in every region that is open.
+pub(super) fn sold() -> impl Iterator<Item = (&'static str, &'static InstanceType)> {
+    let open = REGIONS.iter().filter(|(region, _)| is_open(region));
+    open.flat_map(|(region, _)| TYPES.iter().map(move |one| (*region, one)))
+}
+
 impl InstanceType {
     pub fn offered_in(&self, zone: &str) -> bool {
         self.zones.iter().any(|letter| zone.ends_with(letter))

@@ -1,7 +1,7 @@
-//! AWS: EC2's and STS's query APIs, and Route 53.
+//! AWS: EC2's and STS's query APIs, Route 53, and the price list.
 //!
 //! Invariant: a client token stands for one instance of its account and region for ever. Absent: elastic addresses,
-//! volumes of their own, launch templates, the price list, checking signatures.
+//! volumes of their own, launch templates, checking signatures.
 
 mod auth;
 mod catalog;
@@ -9,6 +9,7 @@ mod describe;
 mod groups;
 mod instances;
 mod params;
+mod pricing;
 mod route53;
 mod run;
 mod shapes;
@@ -32,6 +33,7 @@ pub(super) enum Service {
     Ec2,
     Sts,
     Route53,
+    Pricing,
 }
 
 const EC2: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -45,6 +47,10 @@ impl Provider for Aws {
             let class = if ask.method == http::Method::GET { VerbClass::Read } else { VerbClass::Change };
             let target = ask.target.clone();
             return Route { operation: Operation::Dns, class, target, place: Place::default() };
+        }
+        if service(ask) == Service::Pricing {
+            let target = ask.header("x-amz-target").to_owned();
+            return Route { operation: Operation::Catalog, class: VerbClass::Read, target, place: Place::default() };
         }
         let params = Params::of(ask);
         let action = params.get("Action").unwrap_or_default();
@@ -71,6 +77,7 @@ impl Provider for Aws {
             Service::Ec2 => ec2(desk, ask),
             Service::Sts => sts::answer(desk, &Params::of(ask)),
             Service::Route53 => route53::answer(desk, ask),
+            Service::Pricing => pricing::answer(desk, ask),
         }
     }
 
@@ -105,6 +112,7 @@ fn service(ask: &Ask) -> Service {
     }
     match auth::scope(ask) {
         Some(scope) if scope.service == "sts" => Service::Sts,
+        Some(scope) if scope.service == "pricing" => Service::Pricing,
         _ => Service::Ec2,
     }
 }
@@ -182,8 +190,12 @@ fn bad(code: &str, message: &str) -> Reply {
     error(400, code, message)
 }
 
-/// The form of an error of STS and Route 53.
+/// The form of an error of STS and Route 53, and of the price list.
 fn typed_error(service: Service, status: u16, code: &str, message: &str) -> Reply {
+    if service == Service::Pricing {
+        let body = serde_json::json!({"__type": code, "message": message});
+        return with_type(status.max(400), "application/x-amz-json-1.1", body.to_string());
+    }
     let namespace = if service == Service::Sts { STS } else { ROUTE53 };
     let kind = if status < 500 { "Sender" } else { "Receiver" };
     let error = xml::tag("Type", kind) + &xml::tag("Code", code) + &xml::tag("Message", message);

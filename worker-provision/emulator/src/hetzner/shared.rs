@@ -2,7 +2,6 @@
 //!
 //! Invariant: names are unique in the project, and so is a public key. Absent: checks of what a rule says.
 
-use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use super::{error, invalid, not_found, not_unique, page};
@@ -110,6 +109,6 @@ pub(crate) fn fingerprint(public_key: &str) -> Option<String> {
     let known = ["ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"];
     parts.next().filter(|kind| known.contains(kind))?;
     let blob = STANDARD.decode(parts.next()?).ok()?;
-    let pairs: Vec<String> = Md5::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect();
+    let pairs: Vec<String> = md5::compute(blob).iter().map(|byte| format!("{byte:02x}")).collect();
     Some(pairs.join(":"))
 }

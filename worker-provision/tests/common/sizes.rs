@@ -1,4 +1,4 @@
-//! What the tests that rent have in common.
+//! Where a test rents.
 
 use shared::providers::cloud::{Catalog, Size};
 

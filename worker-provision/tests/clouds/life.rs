@@ -1,6 +1,6 @@
 //! A machine's life from its order to its end.
 
-use cloud_emulator::{CloudKind, Settings, State as There};
+use cloud_emulator::{Settings, State as There};
 use shared::providers::cloud::{Class, Created, Power, Resolve, State};
 
 use crate::world::{INSTALL, WAYS, Way, World};
@@ -94,7 +94,8 @@ async fn a_list_has_all_pages() {
         assert_eq!(first, world.order().await.placement);
         let names = world.emulator.requests();
         let shared = names.iter().filter(|s| s.method == "POST" && s.target.contains("key")).count();
-        assert_eq!(shared, 1, "{way:?}");
+        // A key is no machine's business at Amazon: it stands in the user-data alone.
+        assert_eq!(shared, usize::from(way != Way::Aws), "{way:?}");
     }
 }
 
@@ -160,6 +161,5 @@ async fn somebody_elses_machine_is_left_alone() {
         let ours = world.cloud.list(region).await.expect("a list");
         assert!(ours.is_empty(), "{way:?}: a list of {INSTALL} has {ours:?}");
         assert_eq!(world.emulator.live()[0].state, There::Running);
-        assert_ne!(way.kind(), CloudKind::Aws);
     }
 }

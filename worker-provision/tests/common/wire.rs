@@ -1,12 +1,35 @@
 //! The wire to an emulator in the same process, and boundaries around each of its requests.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use cloud_emulator::{CloudKind, Emulator, Outcome};
 use http::Request;
 use shared::{
     crash,
-    providers::wire::{Answer, Call, NoAnswer, Wire},
+    providers::{
+        cloud::Endpoints,
+        wire::{Answer, Call, NoAnswer, Wire},
+    },
+    ssh::Reach,
 };
+use worker_provision::clouds::{AwsBase, Network};
+
+/// Where a cloud in this process is.
+pub const BASE: &str = "http://cloud.test";
+
+/// Every cloud at one address over a wire.
+pub fn network(wire: Arc<dyn Wire>, base: &str) -> Network {
+    let at = |path: &str| Some(format!("{base}{path}"));
+    let endpoints = Endpoints {
+        hetzner: at("/v1"),
+        digitalocean: at("/v2"),
+        ovh: at("/1.0"),
+        ovh_tokens: at("/auth/oauth2/token"),
+        reach: Reach::Any,
+    };
+    Network { wire, endpoints, aws: AwsBase { endpoint: at(""), key: None } }
+}
 
 pub struct InProcess {
     pub emulator: Emulator,

@@ -2,25 +2,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use cloud_emulator::{Clock, CloudKind, Effect, Emulator, Fault, Operation, Outcome, Settings, known};
+use cloud_emulator::{Clock, CloudKind, Effect, Emulator, Fault, Operation, Settings, known};
 use shared::{
     domain::ServerId,
     providers::{
-        cloud::{
-            Class, Cloud, Credentials, Endpoints, Install, Machine, MachineName, Order, OvhEndpoint, OvhLogin, Zones,
-            open, open_zones,
-        },
-        wire::{Answer, Call, NoAnswer, Wire},
+        cloud::{Class, Cloud, Credentials, Install, Machine, MachineName, Order, OvhEndpoint, OvhLogin, Zones},
+        wire::Wire,
     },
-    ssh::Reach,
+};
+use worker_provision::clouds::Opener;
+
+use crate::{
+    logins::credentials,
+    wire::{self, InProcess},
 };
 
 pub const START: i64 = 1_767_225_600_000;
 pub const INSTALL: &str = "00112233aa";
 
 /// Each way into an account.
-pub const WAYS: [Way; 4] = [Way::Hetzner, Way::DigitalOcean, Way::OvhKeys, Way::OvhService];
+pub const WAYS: [Way; 5] = [Way::Hetzner, Way::DigitalOcean, Way::OvhKeys, Way::OvhService, Way::Aws];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -28,6 +29,7 @@ pub enum Way {
     DigitalOcean,
     OvhKeys,
     OvhService,
+    Aws,
 }
 
 impl Way {
@@ -36,6 +38,7 @@ impl Way {
             Self::Hetzner => CloudKind::Hetzner,
             Self::DigitalOcean => CloudKind::DigitalOcean,
             Self::OvhKeys | Self::OvhService => CloudKind::Ovh,
+            Self::Aws => CloudKind::Aws,
         }
     }
 
@@ -45,56 +48,23 @@ impl Way {
             Self::Hetzner => ("fsn1", "cx23", "cx33"),
             Self::DigitalOcean => ("fra1", "s-1vcpu-1gb", "s-1vcpu-2gb"),
             Self::OvhKeys | Self::OvhService => ("GRA11", "b3-8", "b3-16"),
+            Self::Aws => ("eu-central-1", "t3.small", "t3.medium"),
         }
     }
 
     fn credentials(self) -> Credentials {
-        let ovh = |login| Credentials::Ovh { endpoint: OvhEndpoint::Eu, project: known::OVH_PROJECT.into(), login };
-        match self {
-            Self::Hetzner => Credentials::Hetzner { token: known::HETZNER_TOKEN.into() },
-            Self::DigitalOcean => Credentials::DigitalOcean { token: known::DIGITALOCEAN_TOKEN.into() },
-            Self::OvhKeys => ovh(OvhLogin::ApplicationKey {
-                application_key: known::OVH_APPLICATION_KEY.into(),
-                application_secret: known::OVH_APPLICATION_SECRET.into(),
-                consumer_key: known::OVH_CONSUMER_KEY.into(),
-            }),
-            Self::OvhService => ovh(OvhLogin::OAuth2 {
-                client_id: known::OVH_CLIENT_ID.into(),
-                client_secret: known::OVH_CLIENT_SECRET.into(),
-            }),
-        }
-    }
-}
-
-/// Requests go straight to the emulator.
-struct Inside {
-    emulator: Emulator,
-    kind: CloudKind,
-}
-
-#[async_trait]
-impl Wire for Inside {
-    async fn send(&self, call: Call) -> Result<Answer, NoAnswer> {
-        let unsent = |message: &str| NoAnswer { sent: false, message: message.to_owned() };
-        let target = call.url.strip_prefix("http://cloud.test").ok_or_else(|| unsent("elsewhere"))?;
-        let mut request = http::Request::builder().method(call.method).uri(target).header("host", "cloud.test");
-        request.headers_mut().ok_or_else(|| unsent("no headers"))?.extend(call.headers);
-        let request = request.body(call.body).map_err(|e| unsent(&e.to_string()))?;
-        match self.emulator.handle(self.kind, request).await {
-            Outcome::Reply(reply) => {
-                let (head, body) = reply.into_parts();
-                Ok(Answer { status: head.status, headers: head.headers, body })
-            }
-            Outcome::Cut => Err(NoAnswer { sent: true, message: "the connection ended before the answer".to_owned() }),
-        }
+        let Self::OvhService = self else { return credentials(self.kind()) };
+        let login =
+            OvhLogin::OAuth2 { client_id: known::OVH_CLIENT_ID.into(), client_secret: known::OVH_CLIENT_SECRET.into() };
+        Credentials::Ovh { endpoint: OvhEndpoint::Eu, project: known::OVH_PROJECT.into(), login }
     }
 }
 
 pub struct World {
     pub emulator: Emulator,
     pub way: Way,
-    pub cloud: Box<dyn Cloud>,
-    pub zones: Box<dyn Zones>,
+    pub cloud: Arc<dyn Cloud>,
+    pub zones: Arc<dyn Zones>,
 }
 
 impl World {
@@ -105,24 +75,15 @@ impl World {
 
     pub fn with(way: Way, settings: Settings) -> Self {
         let emulator = Emulator::new(Clock::manual(START), settings);
-        let wire = Arc::new(Inside { emulator: emulator.clone(), kind: way.kind() });
-        Self::over(way, emulator, wire, "http://cloud.test")
+        let inside = Arc::new(InProcess { emulator: emulator.clone(), cloud: way.kind() });
+        Self::over(way, emulator, inside, wire::BASE)
     }
 
     /// Asked at an address over a wire.
     pub fn over(way: Way, emulator: Emulator, wire: Arc<dyn Wire>, base: &str) -> Self {
-        let at = |path: &str| Some(format!("{base}{path}"));
-        let endpoints = Endpoints {
-            hetzner: at("/v1"),
-            digitalocean: at("/v2"),
-            ovh: at("/1.0"),
-            ovh_tokens: at("/auth/oauth2/token"),
-            reach: Reach::Any,
-        };
-        let (credentials, install) = (way.credentials(), INSTALL.parse::<Install>().expect("an installation"));
-        let cloud = open(&credentials, &install, wire.clone(), &endpoints).expect("a cloud");
-        let zones = open_zones(&credentials, &install, wire, &endpoints).expect("its names");
-        Self { emulator, way, cloud, zones }
+        let install: Install = INSTALL.parse().expect("an installation");
+        let opened = wire::network(wire, base).open(&way.credentials(), &install).expect("an account");
+        Self { emulator, way, cloud: opened.cloud, zones: opened.zones.expect("its names") }
     }
 
     /// Time passes for the cloud alone, so that to those who sign, our clock has gone wrong: they notice it at one call
