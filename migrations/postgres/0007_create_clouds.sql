@@ -36,6 +36,7 @@ create table provider_accounts (
   updated_at bigint not null
 );
 create index provider_accounts_client on provider_accounts (client_id, id);
+create index provider_accounts_job on provider_accounts (job_id);
 
 alter table servers add column account_id text references provider_accounts (id);
 alter table servers add column monthly_micros bigint;
@@ -68,6 +69,7 @@ create table machines (
   remote_id text,
   present_at bigint,
   seen_at bigint,
+  leaving_at bigint,
   gone_looks bigint not null default 0,
   gone_looked_at bigint,
   gone_at bigint,

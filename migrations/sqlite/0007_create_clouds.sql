@@ -36,6 +36,7 @@ create table provider_accounts (
   updated_at integer not null
 ) strict;
 create index provider_accounts_client on provider_accounts (client_id, id);
+create index provider_accounts_job on provider_accounts (job_id);
 
 alter table servers add column account_id text references provider_accounts (id);
 alter table servers add column monthly_micros integer;
@@ -68,6 +69,7 @@ create table machines (
   remote_id text,
   present_at integer,
   seen_at integer,
+  leaving_at integer,
   gone_looks integer not null default 0,
   gone_looked_at integer,
   gone_at integer,

@@ -39,9 +39,6 @@ impl Attempt<'_> {
         if server.status == Status::Deleted {
             return Ok(());
         }
-        if server.status == Status::Compensating {
-            self.worker.fail(self.fence, server.id, Status::Failed, "deleted", "deleted before it was ready").await?;
-        }
         around("draining", self.drain(&server)).await?;
         if server.status != Status::Deleting {
             around("unnaming", self.names_gone(&server)).await?;

@@ -102,8 +102,10 @@ impl ProvisionWorker {
 
     async fn work(&self, lease: &Lease, id: ServerId) -> Result<(), Failure> {
         let server = servers::load(&self.db, lease.fence(), id).await?.ok_or(Failure::Stopped)?;
-        let attempt = self.attempt(lease.fence(), is_last(&lease.job), &server).await?;
-        if server.delete_requested_at.is_some() {
+        let ends = server.delete_requested_at.is_some();
+        let source = if ends { self.source_of_end(&server).await? } else { self.source(&server).await? };
+        let attempt = self.attempt(lease.fence(), is_last(&lease.job), &server, source);
+        if ends {
             return attempt.remove(server).await;
         }
         match server.wish.clone() {
@@ -114,12 +116,11 @@ impl ProvisionWorker {
         }
     }
 
-    async fn attempt(&self, fence: Fence, last: bool, server: &Server) -> Result<Attempt<'_>, Failure> {
+    fn attempt(&self, fence: Fence, last: bool, server: &Server, source: Source) -> Attempt<'_> {
         let log = ServerLog::new(self.db.clone(), fence, server.client, server.id);
-        let source = self.source(server).await?;
         let waited = server.status == Status::Creating && matches!(source, Source::Rented(_));
         let resumed = waited || server.status == Status::Booting;
-        Ok(Attempt { worker: self, fence, last, resumed, log, source })
+        Attempt { worker: self, fence, last, resumed, log, source }
     }
 
     /// After a cancellation what was made is removed; any other reason leaves the work to the next attempt.
@@ -130,11 +131,17 @@ impl ProvisionWorker {
         Err(JobError::Stopped)
     }
 
-    /// Removes what was made for a server that will not be, and says why. A server being deleted is stuck instead.
+    /// Removes what was made for a server that will not be, and says why. A server being deleted is stuck instead, and one
+    /// that somebody has asked something of goes on without it.
     async fn give_up(&self, lease: &Lease, id: ServerId, code: &str, message: &str) -> Result<(), Failure> {
         let fence = lease.fence();
         let server = servers::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
-        let Some(end) = ending(&server) else { return Ok(()) };
+        let Some(end) = ending(&server) else {
+            if let Some(wish) = &server.wish {
+                servers::forget_wish(&self.db, fence, id, wish, Some((code, message))).await?;
+            }
+            return Ok(());
+        };
         if end == Status::Failed {
             self.fail(fence, id, Status::Compensating, code, message).await?;
             self.undo(fence, is_last(&lease.job), &server).await?;
@@ -149,7 +156,8 @@ impl ProvisionWorker {
 
     /// Removes what was made for a server, from a machine that stays too.
     async fn undo(&self, fence: Fence, last: bool, server: &Server) -> Result<(), Failure> {
-        let attempt = self.attempt(fence, last, server).await?;
+        let source = self.source_of_end(server).await?;
+        let attempt = self.attempt(fence, last, server, source);
         around("compensating", attempt.give_back(server)).await?;
         attempt.machine_down(server).await
     }
@@ -172,7 +180,7 @@ impl ProvisionWorker {
         if end == Status::Failed && is_rented(server) && steps::stands(&self.db, server).await? {
             return self.hand_on(server, code, reason).await;
         }
-        if end == Status::Failed && self.source(server).await.is_ok() {
+        if end == Status::Failed && self.source_of_end(server).await.is_ok() {
             let after = Fence { job: job.id, attempt: job.attempt + 1 };
             match self.undo(after, true, server).await {
                 Err(e) if server.provider == "host" => {
@@ -197,11 +205,10 @@ impl ProvisionWorker {
         Ok(tx.commit().await?)
     }
 
-    /// A wish outlives the workers that died of it, or only while they worked on it, until its own time is over: the cloud
-    /// may be doing what was asked of it, and only a job can see that.
+    /// A wish outlives the workers that died of it, or only while they worked on it: the cloud may be doing what was asked of
+    /// it, and only a job can see that. A job gives the wish up when its time is over.
     async fn wish_unfenced(&self, server: &Server, wish: &Wish, state: &str, reason: &str) -> Result<(), Failure> {
-        let age = Duration::from_millis(u64::try_from(self.db.now_ms() - server.updated_at).unwrap_or(0));
-        if state != "dead" || age > WISH {
+        if state != "dead" {
             servers::give_up_wish(&self.db, server.id, wish, ("gave_up", reason)).await?;
             return Ok(());
         }
@@ -213,7 +220,9 @@ impl ProvisionWorker {
     }
 
     async fn another_job(&self, tx: &mut Tx, server: &Server) -> Result<(), DbError> {
-        let before = if server.status == Status::Compensating { HAND_ON_AGAIN_MS } else { HAND_ON_MS };
+        let waited = Duration::from_millis(u64::try_from(self.db.now_ms() - server.updated_at).unwrap_or(0));
+        let long = server.status == Status::Compensating || waited > WISH;
+        let before = if long { HAND_ON_AGAIN_MS } else { HAND_ON_MS };
         let run_at = Some(self.db.now_ms() + before);
         let new = NewJob::new(JobKind::Provision, server.id, server.client);
         let new = NewJob { exclusive_key: Some(server.id.to_string()), run_at, ..new };
@@ -230,6 +239,7 @@ fn is_last(job: &Job) -> bool {
 /// How the story of a server ends when its job cannot go on; `None` when it has ended or is in use.
 fn ending(server: &Server) -> Option<Status> {
     match server.status {
+        Status::Ready | Status::Stopped | Status::Failed if server.delete_requested_at.is_some() => Some(Status::Stuck),
         Status::Requested | Status::Creating | Status::Booting | Status::Bootstrapping | Status::Compensating => {
             Some(Status::Failed)
         }

@@ -9,11 +9,11 @@ use shared::{
     failure::Failure,
     providers::{
         Address, Host, Local, Provider, Wanted,
-        cloud::{Catalog, Cloud},
+        cloud::{Catalog, Cloud, Machine},
     },
     store::{
         Fence, machines, provider_accounts as accounts,
-        provider_accounts::Account,
+        provider_accounts::{Account, AccountStatus},
         servers::{self, Monthly, Server},
         status_events,
     },
@@ -24,7 +24,11 @@ use crate::{
     clouds::{self, InUse},
     rent::{Pace, Renter},
     run::ProvisionWorker,
+    steps,
 };
+
+/// Between two looks at an account whose check is under way.
+const UNCHECKED: Duration = Duration::from_secs(3);
 
 /// The providers whose machines are rented.
 const RENTED: [&str; 4] = ["hetzner", "digitalocean", "ovh", "aws"];
@@ -37,6 +41,8 @@ pub fn is_rented(server: &Server) -> bool {
 pub enum Source {
     Simple(Box<dyn Provider>),
     Rented(Box<Rented>),
+    /// Its account is of no use, and nothing of the server's stands there.
+    Nowhere,
 }
 
 /// A server's account, in use.
@@ -49,10 +55,9 @@ pub struct Rented {
 }
 
 impl Rented {
-    /// What a size costs in the account.
-    pub fn rate(&self, region: &str, size: &str) -> Option<machines::Rate> {
-        let price = self.catalog.price(region, size)?.hourly.clone()?;
-        Some(machines::Rate { hourly_micros: price.micros, currency: price.currency })
+    /// What a machine costs as it is shown.
+    pub fn rate(&self, shown: &Machine) -> Option<machines::Rate> {
+        clouds::rate(&self.catalog, &self.in_use.cloud.traits(), shown)
     }
 
     /// What a size costs in a full month, as the API expects it.
@@ -67,7 +72,7 @@ impl Source {
     pub fn owns_machine(&self) -> bool {
         match self {
             Self::Simple(provider) => provider.owns_machine(),
-            Self::Rented(_) => true,
+            Self::Rented(_) | Self::Nowhere => true,
         }
     }
 
@@ -89,9 +94,18 @@ impl ProvisionWorker {
         }
     }
 
+    /// Where a server comes from that is to end: one that never stood anywhere needs no account for that.
+    pub(crate) async fn source_of_end(&self, server: &Server) -> Result<Source, Failure> {
+        match self.source(server).await {
+            Err(_) if is_rented(server) && !steps::stands(&self.db, server).await? => Ok(Source::Nowhere),
+            source => source,
+        }
+    }
+
     async fn rented(&self, server: &Server) -> Result<Rented, Failure> {
         let gone = || Failure::permanent("account_gone", "the server's account does not exist any more");
         let account = accounts::load(&self.db, server.account.ok_or_else(gone)?).await?.ok_or_else(gone)?;
+        is_of_use(&account)?;
         let in_use = self.clouds.of(&account)?;
         let born = status_events::last_at(&self.db, server.id, "requested").await?.unwrap_or(server.created_at);
         let pace =
@@ -114,6 +128,7 @@ impl ProvisionWorker {
             account: rented.account.id,
             install: &self.clouds.install,
             pace: &rented.pace,
+            lineage: &self.settings.sweep.lineage,
             catalog: &rented.catalog,
             server: server.id,
             client: server.client,
@@ -136,6 +151,7 @@ impl ProvisionWorker {
                 servers::set_provider_ref(&self.db, fence, wanted.server, &reference).await?;
                 address(provider.as_ref(), wanted, self.settings.boot_limit).await
             }
+            Source::Nowhere => Err(Failure::permanent("account_gone", "the server's account is of no use")),
             Source::Rented(rented) => {
                 let address = self.renter(rented, fence, server, Some(wanted)).make().await?;
                 let machines = machines::of_server(&self.db, wanted.server).await?;
@@ -152,6 +168,20 @@ impl ProvisionWorker {
         match source {
             Source::Simple(provider) => Ok(provider.delete(server.id).await?),
             Source::Rented(rented) => self.renter(rented, fence, server, None).leave().await,
+            Source::Nowhere => Ok(()),
+        }
+    }
+}
+
+/// Credentials are used for what they were checked for only: those of another account would show none of the machines that
+/// stand in this one.
+fn is_of_use(account: &Account) -> Result<(), Failure> {
+    match account.status {
+        AccountStatus::Ready | AccountStatus::Incomplete => Ok(()),
+        AccountStatus::Unchecked => Err(Failure::Later(UNCHECKED)),
+        AccountStatus::Refused => {
+            let why = account.error_message.as_deref().unwrap_or("the cloud does not accept them");
+            Err(Failure::permanent("account_refused", format!("the account's credentials are not used: {why}")))
         }
     }
 }

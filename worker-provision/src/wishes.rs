@@ -125,10 +125,13 @@ impl Attempt<'_> {
         let id = machine.remote_id.as_deref().unwrap_or_default();
         let seen =
             rented.in_use.cloud.get(&machine.region, id).await.map_err(|e| wait(&rented.pace, &e))?.ok_or_else(gone)?;
+        let change = Change { db: &self.worker.db, fence: self.fence, id: machine.id };
         if !seen.busy && seen.size != machine.size && !seen.size.is_empty() {
             // Whoever asked for that may have died of it.
-            let change = Change { db: &self.worker.db, fence: self.fence, id: machine.id };
-            change.resized(&seen.size, rented.rate(&machine.region, &seen.size).as_ref()).await?;
+            change.resized(&seen.size).await?;
+        }
+        if let Some(rate) = rented.rate(&seen).filter(|_| !seen.busy) {
+            change.priced(&rate).await?;
         }
         Ok(seen)
     }

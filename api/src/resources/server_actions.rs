@@ -9,7 +9,7 @@ use shared::{
     queue::{JobKind, is_active},
     store::{
         Tx, machines, provider_accounts,
-        servers::{self, Server, Wish},
+        servers::{self, Monthly, Server, Wish},
     },
 };
 
@@ -146,6 +146,11 @@ async fn count_resize(app: &App, tx: &mut Tx, server: &Server, size: SizeCode) -
         None => None,
     };
     let after = monthly(&account.ok_or_else(Problem::internal)?, &region, &[size])?;
-    servers::expect_monthly(tx, client, server.id, after.as_ref()).await?;
+    // Until it is known to have the new size, it counts with the dearer one.
+    let was_dearer = |before: &&Monthly| {
+        after.as_ref().is_some_and(|after| before.currency == after.currency && before.micros > after.micros)
+    };
+    let dearer = server.monthly.as_ref().filter(was_dearer).or(after.as_ref());
+    servers::expect_monthly(tx, client, server.id, dearer).await?;
     quotas::check_spending(app, tx, client, Spending { before: server.monthly.as_ref(), after: after.as_ref() }).await
 }

@@ -84,13 +84,13 @@ status! {
         Creating = "creating" => [Booting, Deleting, Compensating, Failed, Stuck],
         Booting = "booting" => [Bootstrapping, Deleting, Compensating, Failed, Stuck],
         Bootstrapping = "bootstrapping" => [Ready, Deleting, Compensating, Failed, Stuck],
-        Ready = "ready" => [Stopped, Draining, Deleting],
-        Stopped = "stopped" => [Ready, Draining, Deleting],
+        Ready = "ready" => [Stopped, Draining, Deleting, Stuck],
+        Stopped = "stopped" => [Ready, Draining, Deleting, Stuck],
         Draining = "draining" => [Deleting, Stuck],
         Deleting = "deleting" => [Deleted, Stuck],
         Deleted = "deleted" => [],
-        Compensating = "compensating" => [Failed, Stuck],
-        Failed = "failed" => [Deleting] replayed Requested,
+        Compensating = "compensating" => [Failed, Draining, Stuck],
+        Failed = "failed" => [Deleting, Stuck] replayed Requested,
         Stuck = "stuck" => [Creating, Booting, Bootstrapping, Draining, Deleting, Compensating],
     }
 }

@@ -13,7 +13,7 @@ macro_rules! select {
         concat!(
             "select id, server_id, client_id, account_id, name, generation, attempt, state, region, size, placement, avoid,
                     order_sealed, sent_at, looks, looked_at, remote_id, present_at, seen_at,
-                    gone_looks, gone_looked_at, gone_at, error_code, error_message, created_at
+                    leaving_at, gone_looks, gone_looked_at, gone_at, error_code, error_message, created_at
              from machines ",
             $rest
         )
@@ -94,6 +94,8 @@ pub struct Machine {
     pub present_at: Option<i64>,
     /// When the cloud first showed it.
     pub seen_at: Option<i64>,
+    /// Since when it is to go.
+    pub leaving_at: Option<i64>,
     /// How often it was looked for since it was to go, in vain.
     pub gone_looks: i64,
     pub gone_looked_at: Option<i64>,
@@ -124,6 +126,7 @@ fn read(r: &Row) -> Result<Machine, DbError> {
         remote_id: r.opt_text("remote_id")?,
         present_at: r.opt_int("present_at")?,
         seen_at: r.opt_int("seen_at")?,
+        leaving_at: r.opt_int("leaving_at")?,
         gone_looks: r.int("gone_looks")?,
         gone_looked_at: r.opt_int("gone_looked_at")?,
         gone_at: r.opt_int("gone_at")?,
@@ -173,9 +176,9 @@ pub async fn open_of_account(on: impl Into<On<'_>>, account: AccountId) -> Resul
     open.text(account).fetch_all(on, read).await
 }
 
-/// Every machine of an account by its name, ended or not.
-pub async fn by_name(on: impl Into<On<'_>>, account: AccountId, name: &str) -> Result<Option<Machine>, DbError> {
-    sql(select!("where account_id = $1 and name = $2")).text(account).text(name).fetch_optional(on, read).await
+/// The machine of a name, ended or not, whichever account it was asked for in: one project may be two accounts here.
+pub async fn by_name(on: impl Into<On<'_>>, name: &str) -> Result<Option<Machine>, DbError> {
+    sql(select!("where name = $1")).text(name).fetch_optional(on, read).await
 }
 
 /// A client's machines that cost, or have cost, something: newest first, those older than `before`.
@@ -316,19 +319,41 @@ impl Change<'_> {
         self.done(self.bind(text)).await
     }
 
-    /// It has another size, and another price, from now on.
-    pub async fn resized(&self, size: &str, rate: Option<&Rate>) -> Result<bool, DbError> {
+    /// It has another size.
+    pub async fn resized(&self, size: &str) -> Result<bool, DbError> {
+        self.done(self.bind(update!("size = $5", "'present'")).text(size)).await
+    }
+
+    /// It costs this now: from its beginning if no price was known so far, else from now on if that is another price. Whether
+    /// it was new.
+    pub async fn priced(&self, rate: &Rate) -> Result<bool, DbError> {
+        let last = sql("select m.present_at, m.size, c.size as charged, c.hourly_micros from machines m
+                        left join charges c on c.machine_id = m.id and c.since =
+                          (select max(l.since) from charges l where l.machine_id = m.id)
+                        where m.id = $1 and m.state in ('present', 'leaving')");
+        let read =
+            |r: &Row| Ok((r.int("present_at")?, r.text("size")?, r.opt_text("charged")?, r.opt_int("hourly_micros")?));
+        let Some((present_at, size, charged, micros)) = last.text(self.id).fetch_optional(self.db, read).await? else {
+            return Ok(false);
+        };
+        if charged.as_ref() == Some(&size) && micros == Some(rate.hourly_micros) {
+            return Ok(false);
+        }
+        let since = if charged.is_none() { present_at } else { self.db.now_ms() };
         let mut tx = self.db.begin().await?;
-        let resize = self.bind(update!("size = $5", "'present'")).text(size);
-        let done = resize.execute(&mut tx).await? == 1;
-        self.charge(&mut tx, self.db.now_ms(), rate).await?;
-        Ok(done && tx.commit_under(self.fence).await?)
+        self.charge(&mut tx, since, Some(rate)).await?;
+        tx.commit_under(self.fence).await
     }
 
     /// It is to go, and why.
     pub async fn leaving(&self, reason: Option<&str>) -> Result<bool, DbError> {
-        let text = update!("state = 'leaving', error_code = coalesce($5, error_code)", "'present'");
+        let text = update!("state = 'leaving', leaving_at = $1, error_code = coalesce($5, error_code)", "'present'");
         self.done(self.bind(text).opt_text(reason)).await
+    }
+
+    /// It is to go as before, and the wait for that begins anew.
+    pub async fn leaving_still(&self) -> Result<bool, DbError> {
+        self.done(self.bind(update!("leaving_at = $1", "'leaving'"))).await
     }
 
     /// The cloud does not show it; the first such look is its end if it stays so.

@@ -262,13 +262,22 @@ pub async fn load(on: impl Into<On<'_>>, id: AccountId) -> Result<Option<Account
     sql(select!("where id = $1 and deleted_at is null")).text(id).fetch_optional(on, read).await
 }
 
-/// Accounts with credentials that were last swept before `before`, the longest ago first.
-pub async fn due_for_sweep(on: impl Into<On<'_>>, before: i64, limit: i64) -> Result<Vec<Account>, DbError> {
+/// Accounts to look into: last swept before `before`, or left unchecked since then, or refused before `refused_before`.
+pub async fn due_for_sweep(
+    on: impl Into<On<'_>>,
+    before: i64,
+    refused_before: i64,
+    limit: i64,
+) -> Result<Vec<Account>, DbError> {
     sql(select!(
-        "where deleted_at is null and credentials_sealed is not null and status in ('ready', 'incomplete')
-           and coalesce(swept_at, 0) < $1 order by coalesce(swept_at, 0), id limit $2"
+        "where deleted_at is null and credentials_sealed is not null
+           and ((status in ('ready', 'incomplete') and coalesce(swept_at, 0) < $1)
+             or (status = 'unchecked' and updated_at < $1)
+             or (status = 'refused' and coalesce(checked_at, 0) < $2))
+         order by coalesce(swept_at, 0), id limit $3"
     ))
     .int(before)
+    .int(refused_before)
     .int(limit)
     .fetch_all(on, read)
     .await

@@ -2,6 +2,7 @@
 
 use shared::{
     domain::{AccountId, ClientId},
+    queue::{NewJob, enqueue, purge_finished},
     secrets::{MasterKey, Place},
     store::{
         provider_accounts::{self as accounts, AccountStatus, Changes, Checked},
@@ -18,6 +19,7 @@ shared::on_both_databases! {
     a_lost_attempt_keeps_nothing_of_an_account,
     an_account_stays_while_something_stands_in_it,
     accounts_are_swept_in_turn,
+    the_job_that_an_account_names_is_kept_and_others_go,
 }
 
 async fn an_account_is_its_clients_and_ends_empty(scratch: &Scratch) {
@@ -121,10 +123,11 @@ async fn accounts_are_swept_in_turn(scratch: &Scratch) {
     let second = add_account(db, world.client, Some("sealed")).await;
     add_account(db, world.client, None).await;
     let due = async |before| -> Vec<AccountId> {
-        accounts::due_for_sweep(db, before, 10).await.unwrap().into_iter().map(|a| a.id).collect()
+        accounts::due_for_sweep(db, before, before, 10).await.unwrap().into_iter().map(|a| a.id).collect()
     };
     let later = db.now_ms() + 60_000;
-    assert!(due(later).await.is_empty(), "unchecked ones are not swept");
+    assert!(due(1).await.is_empty(), "their check was asked for with them");
+    assert_eq!(due(later).await, [world.account, second], "and came to nothing");
     sql("update provider_accounts set status = 'ready' where credentials_sealed is not null")
         .execute(db)
         .await
@@ -133,4 +136,30 @@ async fn accounts_are_swept_in_turn(scratch: &Scratch) {
     assert!(accounts::set_swept(db, world.fence, world.account).await.unwrap());
     assert_eq!(due(later).await, [second, world.account]);
     assert_eq!(due(1).await, [second]);
+    sql("update provider_accounts set status = 'refused', checked_at = 5 where id = $1")
+        .text(second)
+        .execute(db)
+        .await
+        .unwrap();
+    assert_eq!((due(5).await, due(6).await), (vec![], vec![second]), "refused ones now and then");
+}
+
+async fn the_job_that_an_account_names_is_kept_and_others_go(scratch: &Scratch) {
+    let world = world(scratch).await;
+    let db = &world.db;
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        let mut tx = db.begin().await.unwrap();
+        let job = enqueue(&mut tx, db, &NewJob::account(world.client, world.account)).await.unwrap().id();
+        tx.commit().await.unwrap();
+        let end = sql("update jobs set state = 'succeeded', finished_at = 1 where id = $1").text(job);
+        end.execute(db).await.unwrap();
+        jobs.push(job);
+    }
+    let mut tx = db.begin().await.unwrap();
+    assert!(accounts::set_job(&mut tx, world.client, world.account, jobs[0]).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(purge_finished(db, 2, 100).await.unwrap(), 1);
+    let left = sql("select count(*) as n from jobs where id = $1").text(jobs[0]).fetch_one(db, |r| r.int("n")).await;
+    assert_eq!(left.unwrap(), 1);
 }

@@ -29,7 +29,7 @@ async fn a_machine_is_billed_from_when_it_is_there_until_it_is_gone(scratch: &Sc
     assert!(machine.looked().await.unwrap() && machine.sent_again().await.unwrap());
     assert!(machine.present("remote-7", 1_000, Some(&rate(7_440))).await.unwrap());
     assert!(!machine.present("remote-8", 2_000, None).await.unwrap());
-    assert!(machine.resized("cx32", Some(&rate(11_300))).await.unwrap());
+    assert!(machine.resized("cx32").await.unwrap() && machine.priced(&rate(11_300)).await.unwrap());
     assert_eq!(machines::forget_orders(db, machine.fence, world.server).await.unwrap(), 1);
     let charges = machines::charges(db, client, first, second).await.unwrap();
     let seen: Vec<_> = charges.iter().map(|c| (c.machine, c.size.as_str(), c.rate.hourly_micros)).collect();
@@ -42,7 +42,7 @@ async fn a_machine_is_billed_from_when_it_is_there_until_it_is_gone(scratch: &Sc
     assert!(machines::billed(db, ClientId::new(), None, 10).await.unwrap().is_empty());
     // Seen missing once, then there again: it is not gone.
     assert!(machine.missed().await.unwrap() && machine.seen().await.unwrap());
-    let there = machines::by_name(db, world.account, &billed[0].name).await.unwrap().unwrap();
+    let there = machines::by_name(db, &billed[0].name).await.unwrap().unwrap();
     assert_eq!((there.gone_at, there.gone_looks, there.order_sealed), (None, 0, None));
     assert!(machine.leaving(Some("not_wanted")).await.unwrap() && machine.missed().await.unwrap());
     assert!(machine.gone().await.unwrap());

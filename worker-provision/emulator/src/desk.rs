@@ -195,10 +195,20 @@ impl Desk<'_> {
 
     pub fn power(&mut self, index: usize, power: Power) {
         let delays = self.delays();
+        let free = self.cloud == CloudKind::Aws;
         match power {
-            Power::Stop => self.change(index, State::Stopping, millis(delays.stop), State::Stopped, Errand::Stop),
+            Power::Stop => {
+                self.change(index, State::Stopping, millis(delays.stop), State::Stopped, Errand::Stop);
+                if free {
+                    self.world.records[index].prices.push((self.now + millis(delays.stop), 0));
+                }
+            }
             Power::Start => {
-                self.change(index, State::Starting, millis(delays.start), State::Running, Errand::StartAgain)
+                self.change(index, State::Starting, millis(delays.start), State::Running, Errand::StartAgain);
+                if free {
+                    let record = &mut self.world.records[index];
+                    record.prices.push((self.now, record.order.hourly_micro));
+                }
             }
             Power::Reboot => {
                 self.change(index, State::Rebooting, millis(delays.reboot), State::Running, Errand::Reboot)

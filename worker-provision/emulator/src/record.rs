@@ -78,8 +78,14 @@ impl Record {
 
     /// Another size, at its price from then on.
     pub fn refit(&mut self, size: &str, from: i64, hourly_micro: u64) {
-        size.clone_into(&mut self.order.size);
+        self.retype(size, hourly_micro);
         self.prices.push((from, hourly_micro));
+    }
+
+    /// Another size of a machine that costs nothing as long as it is off.
+    pub fn retype(&mut self, size: &str, hourly_micro: u64) {
+        size.clone_into(&mut self.order.size);
+        self.order.hourly_micro = hourly_micro;
     }
 
     /// A state in which the cloud is still at work on the machine.
@@ -120,7 +126,7 @@ impl Record {
         }
     }
 
-    /// One line per price it had. It costs from its first moment to its last, whatever it does in between.
+    /// One line per price it had. It costs from its first moment to its last, at Amazon nothing while it is off.
     pub fn bill(&self, now: i64) -> Vec<BillLine> {
         let Some(start) = self.committed_at().filter(|at| *at <= now) else { return Vec::new() };
         let gone = self.gone_at().filter(|at| *at <= now);

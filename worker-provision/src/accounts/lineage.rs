@@ -48,6 +48,13 @@ impl Lineage {
     }
 }
 
+impl Lineage {
+    /// Goes one up before something is made, so that a copy of the database from before that is known to be older.
+    pub async fn raise(&self, db: &Db) -> Result<(), Failure> {
+        self.is_newest(db).await.map(drop)
+    }
+}
+
 /// Takes a database for the newest of its line from now on, because a person says so.
 pub async fn adopt(db: &Db, lineage: &Lineage) -> anyhow::Result<()> {
     let Some(path) = &lineage.0 else { anyhow::bail!("BYOP_LINEAGE_FILE names no file") };

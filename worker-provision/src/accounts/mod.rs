@@ -24,7 +24,7 @@ use shared::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::clouds::{Clouds, InUse, patiently};
+use crate::clouds::{self, Clouds, InUse, patiently};
 
 pub use lineage::{Lineage, adopt};
 pub use sweep::SweepSettings;
@@ -33,6 +33,8 @@ pub use sweep::SweepSettings;
 const CATALOG: Duration = Duration::from_secs(12 * 3600);
 /// Between two sweeps of an account.
 pub const SWEEP: Duration = Duration::from_secs(15 * 60);
+/// Between two checks of credentials that were refused: what was wrong may have been the cloud's.
+const REFUSED: Duration = Duration::from_secs(6 * 3600);
 const LOOK: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(30);
 /// A job that comes sooner after a sweep is about something else.
@@ -87,6 +89,7 @@ impl AccountWorker {
         let unchecked = account.status == AccountStatus::Unchecked;
         if unchecked || self.is_over(account.catalog_at, CATALOG) {
             let catalog = patiently(|| in_use.cloud.catalog()).await.map_err(|e| later(&e))?;
+            let catalog = catalog.with_prices_of(&clouds::catalog(account));
             let text = serde_json::to_string(&catalog)
                 .map_err(|_| Failure::permanent("catalog_invalid", "the account's catalog cannot be kept"))?;
             held(accounts::set_catalog(&self.db, fence, account.id, &text).await?)?;
@@ -118,10 +121,8 @@ impl AccountWorker {
                 return Ok(false);
             }
         };
-        if let Some(before) = account.account.as_ref().filter(|before| **before != info.account)
-            && !machines::open_of_account(&self.db, account.id).await?.is_empty()
-        {
-            return self.refuse_other(fence, account, before, &info.account).await;
+        if !self.is_the_same(account, &info, in_use).await? {
+            return self.refuse_other(fence, account, &info.account).await;
         }
         let missing = serde_json::json!(info.missing).to_string();
         held(accounts::set_checked(&self.db, fence, account, &found(&info, &missing)).await?)?;
@@ -130,11 +131,36 @@ impl AccountWorker {
 }
 
 impl AccountWorker {
+    /// Whether new credentials are of the account in which our machines stand: by what names it for good, else by whether
+    /// they show any of these machines. Without machines any account will do.
+    async fn is_the_same(&self, account: &Account, info: &AccountInfo, in_use: &InUse) -> Result<bool, Failure> {
+        const ENOUGH: usize = 10;
+        let open = machines::open_of_account(&self.db, account.id).await?;
+        if let Some(before) = account.account.as_ref().filter(|_| info.lasting) {
+            return Ok(open.is_empty() || *before == info.account);
+        }
+        // Machines that were shown before; those that a look has missed since may be gone.
+        let known = open.iter().filter(|m| m.seen_at.is_some() && m.gone_looks == 0);
+        let known: Vec<_> = known.filter(|_| account.status == AccountStatus::Unchecked).take(ENOUGH).collect();
+        for machine in &known {
+            let id = machine.remote_id.as_deref().unwrap_or_default();
+            let shown = patiently(|| in_use.cloud.get(&machine.region, id)).await.map_err(|e| later(&e))?;
+            if shown.and_then(|s| s.name).is_some_and(|name| name.to_string() == machine.name) {
+                return Ok(true);
+            }
+        }
+        Ok(known.is_empty())
+    }
+
     /// New credentials of another account would leave the machines of this one to nobody.
-    async fn refuse_other(&self, fence: Fence, account: &Account, ours: &str, theirs: &str) -> Result<bool, Failure> {
-        let message = format!("these credentials are of the account {theirs}; servers stand in the account {ours}");
+    async fn refuse_other(&self, fence: Fence, account: &Account, theirs: &str) -> Result<bool, Failure> {
+        let ours = account.account.as_deref();
+        let message = format!(
+            "these credentials are of another account ({theirs}) than the one in which servers stand ({})",
+            ours.unwrap_or("unknown")
+        );
         let (status, error) = (AccountStatus::Refused, Some(("other_account", message.as_str())));
-        let found = Checked { status, account: Some(ours), missing: "[]", machine_limit: None, error };
+        let found = Checked { status, account: ours, missing: "[]", machine_limit: None, error };
         held(accounts::set_checked(&self.db, fence, account, &found).await?)?;
         Ok(false)
     }
@@ -183,11 +209,11 @@ pub async fn schedule(db: Db) {
     }
 }
 
-/// Puts a job into the queue for every account whose last sweep is long ago.
+/// Puts a job into the queue for every account whose last sweep, or last check in vain, is long ago.
 pub async fn enqueue_due(db: &Db) -> Result<usize, DbError> {
     const MOST: i64 = 200;
-    let before = db.now_ms() - i64::try_from(SWEEP.as_millis()).unwrap_or(i64::MAX);
-    let due = accounts::due_for_sweep(db, before, MOST).await?;
+    let before = |age: Duration| db.now_ms() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let due = accounts::due_for_sweep(db, before(SWEEP), before(REFUSED), MOST).await?;
     for account in &due {
         let mut tx = db.begin().await?;
         enqueue(&mut tx, db, &NewJob::account(account.client, account.id)).await?;

@@ -13,7 +13,7 @@ use shared::{
     store::{
         Fence,
         findings::{self, Finding, Seen, Verdict},
-        machines::{self, Machine},
+        machines::{self, Change, Machine},
         provider_accounts::{self as accounts, Account},
     },
 };
@@ -75,8 +75,11 @@ impl AccountWorker {
         let open = machines::open_of_account(&self.db, account.id).await?;
         for machine in shown.iter().filter(|m| stands(m) && m.region == region) {
             let Some(name) = &machine.name else { continue };
-            let row = machines::by_name(&self.db, account.id, &name.to_string()).await?;
-            if let Some(verdict) = judge(machine, row.as_ref()) {
+            let row = machines::by_name(&self.db, &name.to_string()).await?;
+            if let Some(row) = row.as_ref().filter(|row| is_ours(row, account, machine)) {
+                self.keep_up(fence, in_use, catalog, row, machine).await?;
+            }
+            if let Some(verdict) = judge(&machine.id, row.as_ref()) {
                 let price = price(catalog, region, &machine.size);
                 let (remote_id, name_text) = (machine.id.clone(), name.to_string());
                 let (region, server) = (region.to_owned(), Some(name.server));
@@ -90,8 +93,32 @@ impl AccountWorker {
             let (verdict, name) = (Verdict::Zombie, row.name.clone());
             let seen = Seen { verdict, region: region.to_owned(), remote_id, name, server, price };
             held(findings::note(&self.db, fence, account.client, account.id, &seen).await?)?;
+            if row.gone_looks == 0 {
+                // Its bill ends here, if it stays so.
+                Change { db: &self.db, fence, id: row.id }.missed().await?;
+            }
         }
         findings::end_unseen(&self.db, fence, account.id, region, began).await?;
+        Ok(())
+    }
+
+    /// What the row of a machine that stands learns from the look: that it is there, and what it costs now.
+    async fn keep_up(
+        &self,
+        fence: Fence,
+        in_use: &InUse,
+        catalog: &Catalog,
+        row: &Machine,
+        shown: &Shown,
+    ) -> Result<(), Failure> {
+        let change = Change { db: &self.db, fence, id: row.id };
+        if row.state == MachineState::Present && row.gone_looks > 0 {
+            held(change.seen().await?)?;
+        }
+        let rate = clouds::rate(catalog, &in_use.cloud.traits(), shown);
+        if let Some(rate) = rate.filter(|_| !shown.busy && shown.size == row.size) {
+            change.priced(&rate).await?;
+        }
         Ok(())
     }
 
@@ -105,7 +132,9 @@ impl AccountWorker {
             if left <= 0 {
                 return Ok(());
             }
-            if !is_ripe(&finding, now, quarantine) {
+            // Its server may want it by now.
+            let row = machines::by_name(&self.db, &finding.seen.name).await?;
+            if !is_ripe(&finding, now, quarantine) || judge(&finding.seen.remote_id, row.as_ref()).is_none() {
                 continue;
             }
             held(findings::ask_deletion(&self.db, fence, finding.id).await?)?;
@@ -127,18 +156,24 @@ fn is_ripe(finding: &Finding, now: i64, quarantine: i64) -> bool {
         && asked_long_ago
 }
 
+/// Whether the row is of this very machine.
+fn is_ours(row: &Machine, account: &Account, shown: &Shown) -> bool {
+    let open = matches!(row.state, MachineState::Present | MachineState::Leaving);
+    open && row.account == account.id && row.remote_id.as_deref() == Some(shown.id.as_str())
+}
+
 fn stands(machine: &Shown) -> bool {
     !matches!(machine.state, State::Deleting | State::Gone)
 }
 
 /// What is wrong with a machine that stands; `None` when it is the one its row names, or its order is still open.
-fn judge(machine: &Shown, row: Option<&Machine>) -> Option<Verdict> {
+fn judge(id: &str, row: Option<&Machine>) -> Option<Verdict> {
     let Some(row) = row else { return Some(Verdict::Orphan) };
     match row.state {
         MachineState::Intended | MachineState::Sent => None,
         MachineState::Gone | MachineState::Void => Some(Verdict::Orphan),
         MachineState::Present | MachineState::Leaving => {
-            (row.remote_id.as_deref() != Some(machine.id.as_str())).then_some(Verdict::Duplicate)
+            (row.remote_id.as_deref() != Some(id)).then_some(Verdict::Duplicate)
         }
     }
 }

@@ -78,7 +78,9 @@ fn answered<E: ProvideErrorMetadata>(error: &E, raw: &HttpResponse) -> CloudErro
         _ => Class::Config,
     });
     let after = raw.headers().get("retry-after").and_then(|s| s.parse().ok()).map(Duration::from_secs);
-    CloudError::new(AWS, class, code, shortened(error.message().unwrap_or("no message"))).after(after)
+    let mut error = CloudError::new(AWS, class, code, shortened(error.message().unwrap_or("no message"))).after(after);
+    error.throttled = throttles(code);
+    error
 }
 
 /// Without the part of a refusal that only Amazon can read.

@@ -107,6 +107,7 @@ impl Cloud for Aws {
             resolve: Resolve::Replay,
             resize_needs_off: true,
             keeps_address: false,
+            page: 1000,
             bills_stopped: false,
         }
     }

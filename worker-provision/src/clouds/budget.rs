@@ -120,6 +120,12 @@ impl Budget {
         Err(Duration::from_secs_f64(longest))
     }
 
+    /// Takes what was sent already.
+    pub fn spend(&self, requests: usize) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.all.level -= requests as f64;
+    }
+
     /// The account has told that it has had enough.
     pub fn empty(&self) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,12 +19,14 @@ use shared::{
     domain::AccountId,
     failure::Failure,
     providers::{
-        cloud::{self, AwsLogin, Catalog, Cloud, CloudError, Credentials, Endpoints, Install, Zones},
+        cloud::{
+            self, AwsLogin, Catalog, Cloud, CloudError, Credentials, Endpoints, Install, Machine, State, Traits, Zones,
+        },
         wire::{Web, Wire},
     },
     secrets::MasterKey,
     ssh::Reach,
-    store::provider_accounts::Account,
+    store::{machines::Rate, provider_accounts::Account},
 };
 use tokio::time::sleep;
 
@@ -129,6 +131,13 @@ pub async fn patiently<T, F: Future<Output = Result<T, CloudError>>>(ask: impl F
 /// What an account can create, as it was last read; empty before that.
 pub fn catalog(account: &Account) -> Catalog {
     account.catalog.as_deref().and_then(|c| serde_json::from_str(c).ok()).unwrap_or_default()
+}
+
+/// What a machine costs as it is shown, where that is known: some clouds take nothing for one that is off.
+pub fn rate(catalog: &Catalog, traits: &Traits, shown: &Machine) -> Option<Rate> {
+    let price = catalog.price(&shown.region, &shown.size)?.hourly.clone()?;
+    let free = shown.state == State::Stopped && !traits.bills_stopped;
+    Some(Rate { hourly_micros: if free { 0 } else { price.micros }, currency: price.currency })
 }
 
 /// The clouds over the network, or over whatever else carries requests.

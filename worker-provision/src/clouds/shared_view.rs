@@ -58,13 +58,15 @@ impl SharedView {
         self.budget.take(kind, requests).map_err(|wait| {
             let name = self.cloud.traits().name;
             let message = "this engine's budget of requests for the account is used up";
-            CloudError::new(name, Class::Later, BUDGET, message).after(Some(wait))
+            let mut error = CloudError::new(name, Class::Later, BUDGET, message).after(Some(wait));
+            error.throttled = true;
+            error
         })
     }
 
-    /// Passes an error on; one that tells to wait is heard by everybody.
+    /// Passes an error on; that the account has asked too much is heard by everybody.
     pub(super) fn heard(&self, e: CloudError) -> CloudError {
-        if e.class == Class::Later && e.after.is_some() {
+        if e.throttled {
             self.budget.empty();
         }
         e
@@ -86,6 +88,8 @@ impl SharedView {
         self.budgeted(Kind::Read, 1)?;
         let at = Instant::now();
         let machines = Arc::new(self.cloud.list(region).await.map_err(|e| self.heard(e))?);
+        // Each further page was a request.
+        self.budget.spend(machines.len() / self.cloud.traits().page);
         *list = Some((at, machines.clone()));
         Ok(machines)
     }
@@ -129,7 +133,8 @@ impl Cloud for SharedView {
         }
         match self.cloud.create(order).await {
             Created::No(e) => {
-                if matches!(e.class, Class::Capacity | Class::Config) {
+                let passing = e.class == Class::Later && !e.throttled;
+                if passing || matches!(e.class, Class::Capacity | Class::Config) {
                     self.places.lock().await.clear();
                 }
                 Created::No(self.heard(e))

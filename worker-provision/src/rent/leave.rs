@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use shared::{
     domain::status::MachineState,
     failure::Failure,
-    providers::cloud::{Machine as Seen, State},
+    providers::cloud::{Class, CloudError, Machine as Seen, State},
     store::machines::{self, Machine},
 };
 
 use super::{Renter, Step, has_ended, held};
+
+/// Codes of what stands under somebody's protection, or does not bear our name any more.
+const FORBIDDEN: [&str; 3] = ["not_ours", "protected", "OperationNotPermitted"];
 
 impl Renter<'_> {
     /// Done once the cloud shows none of the server's machines any more and none can appear.
@@ -48,10 +51,15 @@ impl Renter<'_> {
             if machine.gone_looks > 0 || machine.seen_at.is_none() {
                 held(self.change(machine).seen().await?)?;
             }
+            let mut wait = Failure::Later(self.pace.poll);
             for seen in shown.iter().filter(|s| s.state != State::Deleting && !s.busy) {
-                self.cloud.delete(&seen.region, &seen.id).await.map_err(|e| self.later(&e))?;
+                match self.cloud.delete(&seen.region, &seen.id).await.map_err(|e| self.kept(&e)) {
+                    Err(refused @ Failure::Permanent { .. }) => return Err(refused),
+                    Err(later) => wait = later,
+                    Ok(()) => {}
+                }
             }
-            return Err(Failure::Later(self.pace.poll));
+            return self.overdue(machine, wait).await;
         }
         if machine.seen_at.is_none() && self.since(machine.present_at) < self.pace.hidden {
             // It may be there and not be shown yet.
@@ -68,6 +76,23 @@ impl Renter<'_> {
         }
         held(self.change(machine).gone().await?)?;
         Ok(Step::On)
+    }
+
+    /// What a refused deletion means: some of these only a person can change.
+    fn kept(&self, e: &CloudError) -> Failure {
+        if e.class == Class::Conflict && FORBIDDEN.contains(&e.code.as_str()) {
+            return Failure::permanent("deletion_refused", e.to_string());
+        }
+        self.later(e)
+    }
+
+    /// Waits on, but not for ever; whoever asks for its end again has as long again.
+    async fn overdue(&self, machine: &Machine, wait: Failure) -> Result<Step, Failure> {
+        if self.since(machine.leaving_at) <= self.pace.leave {
+            return Err(wait);
+        }
+        held(self.change(machine).leaving_still().await?)?;
+        Err(Failure::permanent("deletion_late", "the cloud still shows the machine long after its end was asked for"))
     }
 
     /// What the cloud shows under the machine's id and under its name.

@@ -13,6 +13,8 @@ use shared::{
 use super::{Renter, Step, has_ended, held, order::Avoid, refusal};
 
 const SSH: u16 = 22;
+/// The code of an order that was refused because too much was asked.
+const THROTTLED: &str = "throttled";
 
 impl Renter<'_> {
     /// Where the server's machine answers, once there is exactly one and it runs.
@@ -63,6 +65,10 @@ impl Renter<'_> {
 
     /// Sends an order for the first time, or for the first time after nothing came of the last one.
     async fn ask(&self, machine: &Machine) -> Result<Step, Failure> {
+        if let Some(end) = self.hopeless(machine) {
+            held(self.change(machine).void("not_made", &end.to_string()).await?)?;
+            return Err(end);
+        }
         let order = self.open_order(machine)?;
         // A database that was restored has forgotten what the cloud has not.
         let found = self.look(machine).await?;
@@ -81,13 +87,31 @@ impl Renter<'_> {
         }
     }
 
+    /// The end of an order that nothing has come of for too long, and that is certainly not on its way. That we have asked
+    /// too much is no reason.
+    fn hopeless(&self, machine: &Machine) -> Option<Failure> {
+        let code = machine.error_code.as_deref().filter(|code| *code != THROTTLED)?;
+        let why = machine.error_message.as_deref().unwrap_or(code);
+        let over = self.since(Some(machine.created_at)) > self.pace.patience;
+        over.then(|| Failure::permanent("provider_unavailable", format!("the cloud makes no machine: {why}")))
+    }
+
     /// The cloud definitely made nothing of the order.
     pub(super) async fn refused(&self, machine: &Machine, order: &Order, e: CloudError) -> Result<Step, Failure> {
         let (change, avoid) = (self.change(machine), Avoid::read(&machine.avoid));
         match e.class {
-            Class::Later => {
+            Class::Later if e.throttled => {
                 let same = self.seal(machine.id, order, &avoid)?;
-                held(change.again(&same, &e.code, &e.message).await?)?;
+                held(change.again(&same, THROTTLED, &e.message).await?)?;
+                Err(self.later(&e))
+            }
+            Class::Later => {
+                // What was looked up for the order may be there no more: a key, a group.
+                let before = order.placement.clone();
+                let (placement, avoid) = self.place(avoid.clone()).await.unwrap_or((before, avoid));
+                let attempt = order.attempt + u32::from(placement != order.placement);
+                let next = self.seal(machine.id, &Order { attempt, placement, ..order.clone() }, &avoid)?;
+                held(change.again(&next, &e.code, &e.message).await?)?;
                 Err(self.later(&e))
             }
             // Its token belongs to a machine that is gone.

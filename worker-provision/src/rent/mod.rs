@@ -30,6 +30,8 @@ use shared::{
 
 pub use pace::Pace;
 
+use crate::accounts::Lineage;
+
 /// What one run needs.
 pub struct Renter<'a> {
     pub db: &'a Db,
@@ -39,6 +41,7 @@ pub struct Renter<'a> {
     pub account: AccountId,
     pub install: &'a Install,
     pub pace: &'a Pace,
+    pub lineage: &'a Lineage,
     /// For prices; empty where the cloud tells none.
     pub catalog: &'a Catalog,
     pub server: ServerId,

@@ -52,6 +52,7 @@ impl Renter<'_> {
             generation: generation.into(),
             order,
         };
+        self.lineage.raise(self.db).await?;
         held(machines::insert(self.db, self.db, self.fence, &new).await?)
     }
 

@@ -31,6 +31,10 @@ pub struct Pace {
     pub replays: i64,
     /// How long a system on a machine may take to end by itself before its power is taken away.
     pub grace: Duration,
+    /// How long a cloud may go on showing a machine whose end was asked for.
+    pub leave: Duration,
+    /// How long an order may be refused for a reason that passes.
+    pub patience: Duration,
     /// How long a cloud may take for all of what somebody asked of a machine.
     pub wish: Duration,
 }
@@ -51,6 +55,8 @@ impl Pace {
             replay: minutes(20 * 60),
             replays: 3,
             grace: Duration::from_secs(90),
+            leave: minutes(60),
+            patience: minutes(30),
             wish: crate::run::WISH,
         }
     }
@@ -67,6 +73,8 @@ impl Pace {
             boot: self.boot / times,
             replay: self.replay / times,
             grace: self.grace / times,
+            leave: self.leave / times,
+            patience: self.patience / times,
             wish: self.wish / times,
             ..self
         }

@@ -13,6 +13,7 @@
 mod accounts;
 mod behaviours;
 mod checks;
+mod hazards;
 mod life;
 #[path = "../common/logins.rs"]
 mod logins;

@@ -30,6 +30,7 @@ use shared::{
 use tempfile::TempDir;
 use worker_provision::{
     ProvisionWorker, ServerSettings,
+    accounts::Lineage,
     clouds::{Clouds, Network, Opener},
     rent::{Pace, Renter},
 };
@@ -61,6 +62,7 @@ pub struct World {
     install: Install,
     keys: [KeyPair; 2],
     hands: Arc<AtomicI64>,
+    pub lineage: Lineage,
     _dir: TempDir,
 }
 
@@ -141,7 +143,19 @@ impl World {
         tx.commit().await.unwrap();
         let keys = [generate_key("host").unwrap(), generate_key("login").unwrap()];
         let (master, install) = (MasterKey::new(&[7; 32]).unwrap(), "00112233aa".parse().unwrap());
-        Self { kind, db, client, account, customer, master, install, keys, hands, _dir: dir }
+        Self {
+            kind,
+            db,
+            client,
+            account,
+            customer,
+            master,
+            install,
+            keys,
+            hands,
+            lineage: Lineage::default(),
+            _dir: dir,
+        }
     }
 
     /// A server that is to be, in a cloud that begins empty.
@@ -200,13 +214,28 @@ impl World {
 
     /// The account's credentials, sealed as the API seals them.
     pub async fn give_credentials(&self) {
+        self.give_credentials_to(self.account).await;
+    }
+
+    /// The same account at the cloud once more.
+    pub async fn second_account(&self) -> AccountId {
+        let (id, name, provider) = (AccountId::new(), "b".into(), self.kind.name().into());
+        let new = NewAccount { id, client: self.client, name, provider, credentials_sealed: None, external_id: None };
+        let mut tx = self.db.begin().await.unwrap();
+        provider_accounts::insert(&mut tx, &self.db, &new).await.unwrap();
+        tx.commit().await.unwrap();
+        self.give_credentials_to(id).await;
+        id
+    }
+
+    async fn give_credentials_to(&self, account: AccountId) {
         let text = serde_json::to_string(&credentials(self.kind)).unwrap();
-        let row = self.account.to_string();
+        let row = account.to_string();
         let place = Place { client: self.client, field: provider_accounts::CREDENTIALS_FIELD, row: &row };
         let sealed = self.master.seal(place, text.as_bytes()).unwrap();
         let mut tx = self.db.begin().await.unwrap();
         let changes = Changes { credentials_sealed: Some(&sealed), ..Changes::default() };
-        let given = provider_accounts::change(&mut tx, &self.db, self.client, self.account, changes).await;
+        let given = provider_accounts::change(&mut tx, &self.db, self.client, account, changes).await;
         assert!(given.unwrap());
         tx.commit().await.unwrap();
     }
@@ -283,12 +312,17 @@ impl Life<'_> {
             account: self.world.account,
             install: &self.world.install,
             pace: &self.pace,
+            lineage: &self.world.lineage,
             catalog: &self.catalog,
             server: self.server,
             client: self.world.client,
             wanted: Some(&self.wanted),
             born: 0,
         }
+    }
+
+    pub fn region(&self) -> String {
+        self.wanted.spec.region.clone().unwrap_or_default()
     }
 
     /// The size it is ordered in, and those it may have instead.

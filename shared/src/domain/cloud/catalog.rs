@@ -93,6 +93,20 @@ impl Catalog {
         let size = self.sizes.iter().find(|s| s.code == size)?;
         size.regions.iter().find(|r| r.region == region)
     }
+
+    /// Takes over what an older one tells of prices that this one does not: they could not be read this time.
+    pub fn with_prices_of(mut self, older: &Self) -> Self {
+        for size in &mut self.sizes {
+            for here in &mut size.regions {
+                if here.hourly.is_none() && here.monthly.is_none() {
+                    let known = older.price(&here.region, &size.code);
+                    (here.hourly, here.monthly) =
+                        known.map(|k| (k.hourly.clone(), k.monthly.clone())).unwrap_or_default();
+                }
+            }
+        }
+        self
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +120,26 @@ mod tests {
         assert_eq!(month(euros(6_000), euros(3_790_000)), euros(3_790_000));
         assert_eq!(month(euros(6_000), None), euros(744 * 6_000));
         assert_eq!(month(None, None), None);
+    }
+
+    #[test]
+    fn a_price_that_was_not_read_stays() {
+        let euros = |micros| Some(Money { micros, currency: "EUR".into() });
+        let catalog = |prices: [Option<Money>; 2]| {
+            let [a, b] = prices;
+            let size = |code: &str, hourly| Size {
+                code: code.into(),
+                regions: vec![SizeIn { region: "r".into(), hourly, monthly: None }],
+                vcpus: 1,
+                memory_mb: 1,
+                disk_gb: None,
+                architecture: "amd64".into(),
+            };
+            Catalog { sizes: vec![size("a", a), size("b", b)], ..Catalog::default() }
+        };
+        let (older, newer) = (catalog([euros(1), euros(2)]), catalog([None, euros(3)]));
+        assert_eq!(newer.with_prices_of(&older), catalog([euros(1), euros(3)]));
+        assert_eq!(catalog([None, None]).with_prices_of(&Catalog::default()), catalog([None, None]));
     }
 
     #[test]

@@ -35,11 +35,13 @@ pub struct CloudError {
     pub message: String,
     /// How long the cloud asks to be left alone.
     pub after: Option<Duration>,
+    /// The account has asked too much, whatever it was.
+    pub throttled: bool,
 }
 
 impl CloudError {
     pub fn new(cloud: &'static str, class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { cloud, class, code: code.into(), message: message.into(), after: None }
+        Self { cloud, class, code: code.into(), message: message.into(), after: None, throttled: false }
     }
 
     /// No answer, or none that could be read to its end.

@@ -38,6 +38,8 @@ pub use crate::domain::cloud::{
 pub struct AccountInfo {
     /// The cloud's own name of the account or project.
     pub account: String,
+    /// No other account ever has that name, and this one no other.
+    pub lasting: bool,
     /// How many machines it may have, where the cloud tells.
     pub machine_limit: Option<u32>,
     /// Permissions that we need and the credentials lack, in the cloud's own words.
@@ -168,6 +170,8 @@ pub struct Traits {
     pub resize_needs_off: bool,
     /// The address stays through stop and start.
     pub keeps_address: bool,
+    /// The most machines on one page of a list.
+    pub page: usize,
     /// A machine that is stopped still costs its full price.
     pub bills_stopped: bool,
 }

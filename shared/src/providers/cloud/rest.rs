@@ -67,13 +67,14 @@ impl Failed {
         let unsure = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT);
         let refused = told.is_some() && status.is_client_error() && !unsure;
         let told = told.unwrap_or_else(|| Told {
-            class: untold(status),
+            class: Class::Later,
             code: status.as_u16().to_string(),
             message: "an answer that is not in the form of its errors".to_owned(),
             lacks: Vec::new(),
         });
-        let error =
+        let mut error =
             CloudError::new(cloud, told.class, told.code, shown(&told.message)).after(rest(status, &answer.headers));
+        error.throttled = status == StatusCode::TOO_MANY_REQUESTS;
         Self { error, status: Some(status), refused, lacks: told.lacks }
     }
 
@@ -92,14 +93,6 @@ impl Failed {
 impl From<Failed> for CloudError {
     fn from(failed: Failed) -> Self {
         failed.error
-    }
-}
-
-/// What a status means without the cloud's own words.
-fn untold(status: StatusCode) -> Class {
-    match class_of(status) {
-        Class::Config | Class::Conflict => Class::Later,
-        class => class,
     }
 }
 
@@ -282,6 +275,17 @@ mod tests {
         assert_eq!(seconds(&[("ratelimit-reset", "12")]), Some(12));
         assert_eq!(told(StatusCode::NOT_FOUND, &[("ratelimit-reset", &reset)]), None, "every answer has it");
         assert_eq!(seconds(&[]), None);
+    }
+
+    #[test]
+    fn whoever_answers_without_the_clouds_words_refuses_nothing() {
+        for status in [400, 401, 402, 403, 404, 409, 422, 429, 502] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let answer = Answer { status, headers: HeaderMap::new(), body: "<html>".into() };
+            let failed = Failed::answered("x", &answer, None);
+            assert!(failed.error.class == Class::Later && !failed.refused && !failed.is_not_found(), "{status}");
+            assert_eq!(failed.error.throttled, status == StatusCode::TOO_MANY_REQUESTS);
+        }
     }
 
     #[test]

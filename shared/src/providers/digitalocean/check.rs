@@ -60,7 +60,7 @@ impl DigitalOcean {
         }
         let machine_limit = account.as_ref().and_then(|a| a.droplet_limit);
         let name = account.map(|a| a.team.map_or(a.email, |t| t.name)).unwrap_or_default();
-        Ok(AccountInfo { account: name, machine_limit, missing })
+        Ok(AccountInfo { account: name, lasting: false, machine_limit, missing })
     }
 }
 

@@ -122,7 +122,13 @@ impl DigitalOcean {
         };
         match made.await {
             Ok(id) => Created::Yes(id.to_string()),
-            Err(failed) => failed.of_create(&order.user_data),
+            Err(failed) => {
+                if failed.refused && failed.error.class == Class::Later {
+                    // Its key may be there no more.
+                    *self.null_key.lock().await = None;
+                }
+                failed.of_create(&order.user_data)
+            }
         }
     }
 

@@ -51,6 +51,7 @@ impl Cloud for DigitalOcean {
             resolve: Resolve::Settle,
             resize_needs_off: true,
             keeps_address: true,
+            page: 200,
             bills_stopped: true,
         }
     }

@@ -83,7 +83,11 @@ impl Zones for DigitalOcean {
 
     async fn remove(&self, record: &Record) -> Result<(), CloudError> {
         dns::label(CLOUD, record)?;
-        let found = self.records(record, dns::kind(record)).await?;
+        let found = match self.records(record, dns::kind(record)).await {
+            // With the zone, its records are gone.
+            Err(failed) if failed.is_not_found() => return Ok(()),
+            found => found?,
+        };
         for found in found.iter().filter(|f| dns::is_address(&f.data, record)) {
             self.drop_record(record, found.id).await?;
         }

@@ -60,6 +60,7 @@ impl Cloud for Hetzner {
             resolve: Resolve::Replay,
             resize_needs_off: true,
             keeps_address: true,
+            page: 50,
             bills_stopped: true,
         }
     }
@@ -68,7 +69,7 @@ impl Cloud for Hetzner {
     async fn check(&self) -> Result<AccountInfo, CloudError> {
         self.read(&["servers"], &[("per_page", "1")]).await?;
         let missing = if self.may_write().await? { Vec::new() } else { vec!["Read & Write".to_owned()] };
-        Ok(AccountInfo { account: "the token's project".to_owned(), machine_limit: None, missing })
+        Ok(AccountInfo { account: "the token's project".to_owned(), lasting: false, machine_limit: None, missing })
     }
 
     async fn catalog(&self) -> Result<Catalog, CloudError> {

@@ -71,6 +71,7 @@ impl Cloud for Ovh {
             resolve: Resolve::Settle,
             resize_needs_off: false,
             keeps_address: true,
+            page: usize::MAX,
             bills_stopped: true,
         }
     }

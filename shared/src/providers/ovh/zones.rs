@@ -92,7 +92,11 @@ impl Zones for Ovh {
 
     async fn remove(&self, record: &Record) -> Result<(), CloudError> {
         let label = dns::label(CLOUD, record)?.unwrap_or_default();
-        let found = self.records(record, label, dns::kind(record)).await?;
+        let found = match self.records(record, label, dns::kind(record)).await {
+            // With the zone, its records are gone.
+            Err(failed) if is_gone(&failed) => return Ok(()),
+            found => found?,
+        };
         for one in found.iter().filter(|f| dns::is_address(&f.target, record)) {
             self.drop_record(record, one.id).await?;
         }

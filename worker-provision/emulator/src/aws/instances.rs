@@ -107,7 +107,6 @@ pub(super) fn modify(desk: &mut Desk<'_>, params: &Params, region: &str) -> Inne
     if catalog::find_type(&record.order.size).is_some_and(|old| old.arm != size.arm) {
         return Err(bad("InvalidParameterValue", "The architectures of the two instance types differ"));
     }
-    let now = desk.now;
-    desk.world.records[index].refit(size.name, now, size.hourly_micro);
+    desk.world.records[index].retype(size.name, size.hourly_micro);
     Ok(xml::tag("return", true))
 }
