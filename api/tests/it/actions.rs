@@ -141,9 +141,9 @@ async fn another_size_is_one_that_is_offered_and_paid_for() {
     let machine = add_machine(&t, &account, &server).await;
     set(&t, "update machines set state = 'present', gone_at = null where id = $1", &machine).await;
     refused(resize(&t, &token, &server, "cx32").await, 409, "same_size");
-    // Cheaper is allowed although the cap was lowered below what is spent.
+    // Cheaper is allowed although the cap was lowered below what is spent; it counts once the server has that size.
     set(&t, "update servers set monthly_micros = 50000000 where id = $1", &server).await;
-    assert_eq!(resize(&t, &token, &server, "cx22").await.ok(202)["monthly_cost"], "4.00");
+    assert_eq!(resize(&t, &token, &server, "cx22").await.ok(202)["monthly_cost"], "50.00");
     t.close().await;
 }
 

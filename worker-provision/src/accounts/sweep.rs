@@ -52,7 +52,13 @@ impl AccountWorker {
         regions.sort();
         regions.dedup();
         for region in &regions {
-            self.sweep_region(fence, account, in_use, &catalog, region).await?;
+            match self.sweep_region(fence, account, in_use, &catalog, region).await {
+                // One region may be closed to these credentials; the others are not.
+                Err(Failure::Permanent { message, .. }) => {
+                    tracing::warn!(account = %account.id, region, message, "a region cannot be swept");
+                }
+                done => done?,
+            }
         }
         let newest = self.sweep.lineage.is_newest(&self.db).await?;
         if self.sweep.delete && newest {
