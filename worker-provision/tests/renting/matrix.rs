@@ -127,7 +127,7 @@ async fn aws_with_every_death() {
 const FEW: usize = 3;
 
 /// How a request fails of whatever kind it is.
-const FAILURES: [Effect; 6] = [
+pub const FAILURES: [Effect; 6] = [
     Effect::CutBefore,
     Effect::ReplyLost,
     Effect::Status500Before,

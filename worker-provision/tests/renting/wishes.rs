@@ -19,7 +19,7 @@ use crate::{
     accounts::{look, report_only},
     behaviours::Day,
     life::Lived,
-    matrix::{Tally, sampled},
+    matrix::{FAILURES, Tally, sampled},
     names::be_at,
     world::{End, Goal, LEASE, Life, Watch, World},
 };
@@ -29,20 +29,11 @@ const SAMPLE: usize = 40;
 /// Attempts of one wish's job after which something goes round in circles.
 const RUNS: i64 = 400;
 
-const EFFECTS: [Effect; 6] = [
-    Effect::CutBefore,
-    Effect::ReplyLost,
-    Effect::Status500Before,
-    Effect::Status500After,
-    Effect::TooMany { retry_after_s: 7 },
-    Effect::Garbage,
-];
-
 /// What a cloud does one day, and its name.
 fn days(kind: CloudKind) -> Vec<(String, Day)> {
     let mut days = vec![("a good day".to_owned(), Day { faults: Vec::new(), may_refuse: false })];
     for operation in [Operation::Power, Operation::Resize, Operation::List, Operation::Get] {
-        for effect in EFFECTS {
+        for effect in FAILURES {
             let fault = Fault::next(kind, operation, effect.clone()).times(2);
             days.push((format!("{operation:?}: {effect:?}"), Day { faults: vec![fault], may_refuse: false }));
         }
