@@ -11,6 +11,7 @@ pub mod config;
 mod crowd;
 mod door;
 mod edge;
+mod environment;
 pub mod health;
 mod idempotency;
 pub mod init;

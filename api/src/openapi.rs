@@ -14,6 +14,8 @@ pub enum Tag {
     ApiKeys,
     /// What is built and deployed.
     Apps,
+    /// Variables of the client, of an app and of a customer. Of one name the last of these counts.
+    Environment,
     /// SSH keys and host keys for Git sources.
     Sources,
     Builds,
@@ -40,7 +42,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         r::sessions::Sessions,
         r::api_keys::ApiKeys,
         r::apps::Apps,
-        r::app_env::AppEnv,
+        r::env::Env,
         r::deploy_keys::DeployKeys,
         r::forge_host_keys::ForgeHostKeys,
         r::builds::Builds,
@@ -49,6 +51,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         servers,
         r::deployments::Deployments,
         r::releases::Releases,
+        r::rollbacks::Rollbacks,
         r::operators::Operators,
     );
     OpenApiService::new(operations, "byop-engine", env!("CARGO_PKG_VERSION"))

@@ -13,8 +13,7 @@ use shared::{
     names::RecordBy,
     queue::{JobKind, JobState},
     store::{
-        app_env::EnvScope, apps::DockerfileMode, deployments::Desired, findings::Verdict,
-        provider_accounts::AccountStatus,
+        apps::DockerfileMode, deployments::Desired, env::EnvScope, findings::Verdict, provider_accounts::AccountStatus,
     },
 };
 

@@ -2,7 +2,8 @@
 //!
 //! Invariants: the text is written by a YAML serializer from typed values and stays below every cloud's limit; it holds the
 //! machine's first host key and the first login key, and no other secret, since everything on the machine can read it from
-//! the cloud's metadata. The host key is changed at first contact (ADR 11); the login key stands for itself, since only its public half is here. Absent: everything that the bootstrap does.
+//! the cloud's metadata. The host key is changed at first contact (ADR 11); of the login key only the public half is here.
+//! Absent: everything that the bootstrap does.
 
 use std::collections::BTreeMap;
 

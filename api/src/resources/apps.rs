@@ -9,9 +9,9 @@ use shared::{
     domain::{AppId, BuildId, ClientId, DeployKeyId, GitRef, GitUrl, GitUrlPolicy, HealthPath, RelPath, Slug},
     queue::cancel,
     store::{
-        Tx, app_env,
+        Tx,
         apps::{self, App, AppSettings, DockerfileMode},
-        builds, deploy_keys,
+        builds, deploy_keys, env,
     },
 };
 
@@ -212,7 +212,7 @@ impl Apps {
         if !apps::delete(&mut tx, app.db.now_ms(), client, id).await? {
             return Err(Problem::conflict("app_in_use", "Delete the app's deployments first."));
         }
-        app_env::delete_all(&mut tx, client, id).await?;
+        env::delete_all(&mut tx, client, env::Owner::App(id)).await?;
         for job in builds::active_jobs(&mut tx, client, id).await? {
             cancel(&mut tx, &app.db, job).await?;
         }

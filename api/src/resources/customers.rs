@@ -7,7 +7,10 @@ use poem_openapi::{
 };
 use shared::{
     domain::{CustomerId, Slug},
-    store::customers::{self, Customer},
+    store::{
+        customers::{self, Customer},
+        env,
+    },
 };
 
 use super::{
@@ -161,6 +164,7 @@ impl Customers {
         if !customers::delete(&mut tx, app.db.now_ms(), caller.client, id).await? {
             return Err(Problem::conflict("customer_in_use", "Delete the customer's servers first."));
         }
+        env::delete_all(&mut tx, caller.client, env::Owner::Customer(id)).await?;
         tx.commit().await?;
         Ok(Gone::Gone)
     }

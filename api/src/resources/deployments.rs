@@ -21,6 +21,7 @@ use super::work;
 use crate::{
     app::{App, Here},
     auth::{Deployer, Reader},
+    environment::{Differences, Environment, Of},
     idempotency::{Accepted, Answer},
     logs::{LogStream, LogText, follow, text},
     openapi::Tag,
@@ -62,6 +63,10 @@ pub struct DeploymentView {
     /// deployment's. Only when one deployment is shown.
     #[oai(skip_serializing_if_is_none)]
     dns: Option<DomainRecordView>,
+    /// What is different in the environment that a deployment made now would have. Only when one deployment is shown, and
+    /// only while it is live; absent when nothing is.
+    #[oai(skip_serializing_if_is_none)]
+    env_changes: Option<EnvChangesView>,
     #[oai(skip_serializing_if_is_none)]
     vps_ip: Option<String>,
     #[oai(skip_serializing_if_is_none)]
@@ -72,6 +77,33 @@ pub struct DeploymentView {
     error_message: Option<String>,
     created_at: Moment,
     updated_at: Moment,
+}
+
+/// Names of variables.
+#[derive(Object)]
+#[oai(rename = "EnvChanges")]
+struct EnvChangesView {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
+}
+
+impl EnvChangesView {
+    /// `None` when nothing is different.
+    fn of(found: Differences) -> Option<Self> {
+        let Differences { added, changed, removed } = found;
+        let none = added.is_empty() && changed.is_empty() && removed.is_empty();
+        (!none).then_some(Self { added, changed, removed })
+    }
+}
+
+async fn changes_since(app: &App, d: &Deployment) -> Result<Option<EnvChangesView>, Problem> {
+    if d.status != DeploymentStatus::Live {
+        return Ok(None);
+    }
+    let key = &app.config.master_key;
+    let now = Environment::now(&app.db, key, Of { client: d.client, app: d.app, customer: d.customer }).await?;
+    Ok(EnvChangesView::of(now.since(&Environment::frozen(key, d)?)))
 }
 
 /// A record that a domain needs.
@@ -145,6 +177,7 @@ pub fn view(d: Deployment) -> DeploymentView {
         health_path: d.health_path,
         compose: d.compose,
         dns: None,
+        env_changes: None,
         vps_ip: d.vps_ip,
         deployed_at: d.deployed_at.map(Moment),
         error_code: d.error_code,
@@ -197,7 +230,8 @@ impl Deployments {
     ) -> Result<Json<DeploymentView>, Problem> {
         let found = deployments::get(&app.db, caller.client, deployment_id.0.0).await?.ok_or_else(missing)?;
         let dns = record_of(&app, &found).await?.map(DomainRecordView::from);
-        Ok(Json(DeploymentView { dns, ..view(found) }))
+        let env_changes = changes_since(&app, &found).await?;
+        Ok(Json(DeploymentView { dns, env_changes, ..view(found) }))
     }
 
     /// Cancel a deployment

@@ -4,7 +4,6 @@
 //! an answer is a type of its own, so nothing but what it names is shown.
 
 pub mod api_keys;
-pub mod app_env;
 pub mod apps;
 pub mod builds;
 pub mod catalogs;
@@ -12,6 +11,7 @@ mod credentials;
 pub mod customers;
 pub mod deploy_keys;
 pub mod deployments;
+pub mod env;
 pub mod findings;
 pub mod forge_host_keys;
 pub mod machines;
@@ -20,6 +20,7 @@ pub mod operators;
 pub mod provider_accounts;
 pub mod releases;
 mod replay;
+pub mod rollbacks;
 pub mod server_actions;
 pub mod server_orders;
 pub mod servers;

@@ -2,23 +2,18 @@
 //!
 //! Invariant: everything the deployment needs is frozen here, so a change of the app meanwhile does not reach it.
 
-use std::collections::BTreeMap;
-
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
-use secrecy::ExposeSecret;
 use shared::{
     domain::{AppId, BuildId, CustomerId, DeploymentId, DomainName, ImageDigest, ServerId, status::BuildStatus},
     names,
-    secrets::Place,
     store::{
-        Tx, app_env, apps,
+        Tx, apps,
         builds::{self, Build},
         customers, deployments,
         deployments::{Deployment, NewDeployment},
         domains, servers,
     },
 };
-use zeroize::Zeroizing;
 
 use super::{
     deployments::{DeploymentView, location, view},
@@ -27,6 +22,7 @@ use super::{
 use crate::{
     app::{App, Here},
     auth::{Caller, Deployer},
+    environment::{Environment, Of},
     idempotency::{Accepted, Begun, Idempotency, begin},
     openapi::Tag,
     problem::Problem,
@@ -86,9 +82,8 @@ async fn release(
     let server = choose_server(tx, caller, &request).await?;
     let build = choose_build(tx, caller, &deployed, &request).await?;
     let domain = request.domain.0;
-    claim_domain(app, tx, &domain, domains::Holder { client, app: app_id, server: server.id }).await?;
-    names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
-    let id = DeploymentId::new();
+    let (id, key) = (DeploymentId::new(), &app.config.master_key);
+    let environment = Environment::now(&mut *tx, key, Of { client, app: app_id, customer: server.customer }).await?;
     let new = NewDeployment {
         id,
         client,
@@ -108,10 +103,25 @@ async fn release(
             .or(build.health_path)
             .unwrap_or("/".into()),
         domain: domain.to_string(),
-        env_sealed: freeze_environment(app, tx, caller, app_id, id).await?,
+        env_sealed: environment.seal(key, client, id)?,
     };
-    deployments::insert(tx, &app.db, &new).await?;
-    let made = deployments::get(&mut *tx, client, id).await?.ok_or_else(Problem::internal)?;
+    begin_release(app, tx, &server, &domain, &new).await
+}
+
+/// Records a deployment with everything frozen, and puts its job into the queue. Its domain is the app's on the server from
+/// then on.
+pub async fn begin_release(
+    app: &App,
+    tx: &mut Tx,
+    server: &servers::Server,
+    domain: &DomainName,
+    new: &NewDeployment,
+) -> Result<Deployment, Problem> {
+    let client = new.client;
+    claim_domain(app, tx, domain, domains::Holder { client, app: new.app, server: server.id }).await?;
+    names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
+    deployments::insert(tx, &app.db, new).await?;
+    let made = deployments::get(&mut *tx, client, new.id).await?.ok_or_else(Problem::internal)?;
     work::on_deployment(app, tx, &made).await
 }
 
@@ -144,7 +154,7 @@ async fn choose_server(
 }
 
 /// Ready, or on its way: the deployment's job waits for the server's.
-fn is_usable(server: &servers::Server) -> bool {
+pub fn is_usable(server: &servers::Server) -> bool {
     use shared::domain::status::ServerStatus as S;
     server.delete_requested_at.is_none()
         && matches!(server.status, S::Requested | S::Creating | S::Booting | S::Bootstrapping | S::Ready)
@@ -210,25 +220,4 @@ pub async fn claim_domain(app: &App, tx: &mut Tx, domain: &DomainName, holder: d
         true => Ok(()),
         false => Err(Problem::conflict("domain_taken", "Another app or server answers at this domain.")),
     }
-}
-
-/// The environment as it is now, sealed for the deployment alone.
-async fn freeze_environment(
-    app: &App,
-    tx: &mut Tx,
-    caller: &Caller,
-    app_id: AppId,
-    id: DeploymentId,
-) -> Result<String, Problem> {
-    let mut environment = BTreeMap::new();
-    for var in app_env::list(&mut *tx, caller.client, app_id).await? {
-        if var.scope.at_run() {
-            let value = var.open(&app.config.master_key)?;
-            environment.insert(var.name.to_string(), value.expose_secret().to_owned());
-        }
-    }
-    let json = Zeroizing::new(serde_json::to_vec(&environment).map_err(|_| Problem::internal())?);
-    let row = id.to_string();
-    let place = Place { client: caller.client, field: deployments::ENV_FIELD, row: &row };
-    Ok(app.config.master_key.seal(place, &json)?)
 }

@@ -79,6 +79,8 @@ async fn a_sealed_value_in_anothers_place_opens_nothing() {
     let ids = one_of_each(&t, &token).await;
     let set = json!({"value": "another secret"});
     t.call("PUT", &format!("/v1/apps/{}/env/OTHER", ids["app_id"])).token(&token).body(set).send().await.ok(200);
+    // The customer's and the client's would count.
+    sql("delete from shared_env").execute(&t.app.db).await.expect("deleted");
     let moved =
         "update app_env set value = (select o.value from app_env o where o.name = 'OTHER') where name = 'SECRET'";
     sql(moved).execute(&t.app.db).await.expect("updated");

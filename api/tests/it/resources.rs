@@ -8,7 +8,7 @@ use shared::{
 };
 
 use crate::{
-    clouds::TOKEN,
+    clouds::{self, TOKEN},
     fixture::{Fixture, OPERATOR, text},
     walk::{body, fill, one_of_each, operations},
 };
@@ -160,12 +160,121 @@ async fn a_deployment_freezes_what_it_needs() {
 }
 
 async fn check_environment(t: &Fixture, client: &str, deployment: &str) {
+    let expected = json!({"AT_RUN": "value of AT_RUN", "EVERYWHERE": "value of EVERYWHERE"});
+    assert_eq!(environment_of(t, client, deployment).await, expected);
+}
+
+async fn environment_of(t: &Fixture, client: &str, deployment: &str) -> Value {
     let (client, id): (ClientId, DeploymentId) = (client.parse().expect("an id"), deployment.parse().expect("an id"));
     let row = deployments::get(&t.app.db, client, id).await.expect("read").expect("a row");
     let place = Place { client, field: deployments::ENV_FIELD, row: deployment };
     let opened = t.app.config.master_key.open(place, &row.env_sealed).expect("opens");
-    let environment: Value = serde_json::from_slice(&opened).expect("JSON");
-    assert_eq!(environment, json!({"AT_RUN": "value of AT_RUN", "EVERYWHERE": "value of EVERYWHERE"}));
+    serde_json::from_slice(&opened).expect("JSON")
+}
+
+#[tokio::test]
+async fn of_one_name_the_customers_value_counts_then_the_apps_then_the_clients() {
+    let t = Fixture::start().await;
+    let (made, stranger) = (t.sign_up().await, t.client().await);
+    let (token, client) = (text(&made["tokens"]["access_token"]), text(&made["client_id"]));
+    let (app, customer) = (t.make_app(&token).await, t.make_customer(&token).await);
+    let (server, _) = (t.make_server(&token, &customer).await, t.make_built(&token, &app).await);
+    let (of_app, of_customer) = (format!("/v1/apps/{app}/env"), format!("/v1/customers/{customer}/env"));
+    let put = |owner: &str, name: &str, body: Value| {
+        t.call("PUT", &format!("{owner}/{name}")).token(&token).body(body).send()
+    };
+    let value = |value: &str| json!({"value": value, "secret": value.len().is_multiple_of(2)});
+    for (owner, names) in [("/v1/env", "ALL APP CUSTOMER"), (&of_app, "APP CUSTOMER"), (&of_customer, "CUSTOMER")] {
+        for name in names.split(' ') {
+            put(owner, name, value(&format!("{name} of {owner}"))).await.ok(200);
+        }
+    }
+    put("/v1/env", "AT_BUILD", json!({"value": "b", "scope": "build"})).await.ok(200);
+    put(&of_customer, "AT_BUILD", json!({"value": "b", "scope": "build"})).await.problem(422, "invalid_body");
+    put(&of_customer, "9", value("x")).await.problem(422, "invalid_name");
+    let listed = t.get(&token, &of_customer).await.ok(200);
+    assert_eq!((&listed["items"][0]["name"], listed["items"].as_array().map(Vec::len)), (&json!("CUSTOMER"), Some(1)));
+    assert!(t.get(&stranger, "/v1/env").await.ok(200)["items"].as_array().is_some_and(Vec::is_empty));
+    t.get(&stranger, &of_customer).await.problem(404, "not_found");
+
+    let request = json!({"server_id": server, "domain": "shop.example.com"});
+    let deployed = t.post(&token, &format!("/v1/apps/{app}/deployments"), request).await.ok(202);
+    let id = text(&deployed["id"]);
+    let expected = json!({
+        "ALL": "ALL of /v1/env", "APP": format!("APP of {of_app}"), "CUSTOMER": format!("CUSTOMER of {of_customer}"),
+    });
+    assert_eq!(environment_of(&t, &client, &id).await, expected);
+
+    // What a deployment made now would have, only of what is live.
+    let path = format!("/v1/deployments/{id}");
+    put("/v1/env", "NEW", value("n")).await.ok(200);
+    assert!(t.get(&token, &path).await.ok(200).get("env_changes").is_none());
+    clouds::set(&t, "update deployments set status = 'live' where id = $1", &id).await;
+    put(&of_app, "APP", value("another")).await.ok(200);
+    put("/v1/env", "CUSTOMER", value("of no account here")).await.ok(200);
+    t.call("DELETE", "/v1/env/ALL").token(&token).send().await.ok(204);
+    let changes = json!({"added": ["NEW"], "changed": ["APP"], "removed": ["ALL"]});
+    assert_eq!(t.get(&token, &path).await.ok(200)["env_changes"], changes);
+    assert!(!t.get(&token, &path).await.text.contains("another"), "names only");
+
+    // A customer's variables go with it.
+    t.call("DELETE", &path).token(&token).send().await.ok(202);
+    clouds::set(&t, "update servers set status = 'deleted' where id = $1", &server).await;
+    t.call("DELETE", &format!("/v1/customers/{customer}")).token(&token).send().await.ok(204);
+    let left = sql("select count(*) as n from shared_env where owner_id = $1").text(&customer);
+    assert_eq!(left.fetch_one(&t.app.db, |r| r.int("n")).await.expect("a count"), 0);
+    t.close().await;
+}
+
+#[tokio::test]
+async fn going_back_brings_what_was_frozen_and_not_what_the_app_is_now() {
+    let t = Fixture::start().await;
+    let (made, stranger) = (t.sign_up().await, t.client().await);
+    let (token, client) = (text(&made["tokens"]["access_token"]), text(&made["client_id"]));
+    let app = t.make_app(&token).await;
+    let customer = t.make_customer(&token).await;
+    let server = t.make_server(&token, &customer).await;
+    t.make_built(&token, &app).await;
+    let set = async |name: &str, value: &str| {
+        let body = json!({"value": value, "scope": "run"});
+        t.call("PUT", &format!("/v1/apps/{app}/env/{name}")).token(&token).body(body).send().await.ok(200);
+    };
+    set("AT_RUN", "value of AT_RUN").await;
+    set("EVERYWHERE", "value of EVERYWHERE").await;
+    let request = json!({"server_id": server, "domain": "shop.example.com"});
+    let first = t.post(&token, &format!("/v1/apps/{app}/deployments"), request).await.ok(202);
+    let id = text(&first["id"]);
+    let path = format!("/v1/deployments/{id}/rollback");
+    let back = |key: &str| t.call("POST", &path).token(&token).key(key).send();
+    back("a").await.problem(409, "never_live");
+    clouds::set(&t, "update deployments set status = 'live', deployed_at = 1 where id = $1", &id).await;
+    back("b").await.problem(409, "already_live");
+    clouds::set(&t, "update deployments set status = 'superseded' where id = $1", &id).await;
+
+    // The app is another one by now.
+    set("AT_RUN", "changed").await;
+    set("NEW", "added").await;
+    t.make_built(&token, &app).await;
+    let port = json!({"port": 4000});
+    t.call("PATCH", &format!("/v1/apps/{app}")).token(&token).body(port).send().await.ok(200);
+    t.call("POST", &path).token(&stranger).send().await.problem(404, "not_found");
+    let again = back("c").await.ok(202);
+    for field in
+        ["image_digest", "image_repository", "build_id", "port", "health_path", "domain", "server_id", "app_id"]
+    {
+        assert_eq!(again[field], first[field], "{field}");
+    }
+    assert_eq!((&again["sequence"], &again["status"]), (&json!(2), &json!("pending")));
+    assert_ne!(again["id"], first["id"]);
+    check_environment(&t, &client, &text(&again["id"])).await;
+    assert_eq!(back("c").await.ok(202)["id"], again["id"], "the same request again");
+
+    clouds::set(&t, "update deployments set status = 'deleted' where id = $1", &id).await;
+    back("d").await.problem(409, "deployment_deleted");
+    clouds::set(&t, "update deployments set status = 'superseded' where id = $1", &id).await;
+    clouds::set(&t, "update servers set status = 'stopped' where id = $1", &server).await;
+    back("e").await.problem(409, "server_not_usable");
+    t.close().await;
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
         "create_api_key" => json!({"name": "k", "scopes": ["read"]}),
         "create_app" => json!({"slug": unique, "git_url": "https://git.example.com/a/b"}),
         "update_app" => json!({"git_branch": "stolen"}),
-        "set_env" => json!({"value": "stolen"}),
+        "set_env" | "set_client_env" | "set_customer_env" => json!({"value": "stolen"}),
         "create_build" | "detect_app" => json!({}),
         "create_deployment" => json!({"server_id": ids["server_id"], "domain": "stolen.example.com"}),
         "create_deploy_key" => json!({"name": "k"}),
@@ -87,7 +87,9 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
     let customer = t.make_customer(token).await;
     let server = t.make_server(token, &customer).await;
     let set = json!({"value": "the owner's secret"});
-    t.call("PUT", &format!("/v1/apps/{app}/env/SECRET")).token(token).body(set).send().await.ok(200);
+    for owner in [format!("/v1/apps/{app}"), format!("/v1/customers/{customer}"), "/v1".to_owned()] {
+        t.call("PUT", &format!("{owner}/env/SECRET")).token(token).body(set.clone()).send().await.ok(200);
+    }
     let domain = format!("{}.example.com", &app[..8]);
     let deploy = json!({"server_id": server, "domain": domain});
     let deployment = t.make(token, &format!("/v1/apps/{app}/deployments"), deploy).await;
@@ -140,7 +142,8 @@ async fn another_clients_ids_are_not_found() {
     let before = snapshot(&t, &owner, &ids).await;
     let mut walked = 0;
     for operation in operations() {
-        if !operation.path.contains('{') || operation.security.as_deref() != Some("client") {
+        // A name alone is the caller's own.
+        if !operation.path.contains("_id}") || operation.security.as_deref() != Some("client") {
             continue;
         }
         let mut call = t.call(&operation.method, &fill(&operation.path, &ids)).token(&stranger);
@@ -195,7 +198,7 @@ async fn another_clients_things_are_in_no_list() {
     let owner = t.sign_up().await;
     let (token, stranger) = (text(&owner["tokens"]["access_token"]), t.client().await);
     let ids = one_of_each(&t, &token).await;
-    let hidden = ids.iter().filter(|(name, _)| name.ends_with("_id")).map(|(_, id)| id.clone());
+    let hidden = ids.iter().filter(|(name, _)| name.ends_with("_id") || **name == "name").map(|(_, id)| id.clone());
     let hidden: Vec<String> = hidden.chain(["client_id", "user_id"].map(|name| text(&owner[name]))).collect();
     let mut read = 0;
     for operation in operations() {

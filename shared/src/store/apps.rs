@@ -1,7 +1,7 @@
 //! Apps: what a client builds and deploys.
 //!
 //! Invariant: a deleted app is kept for its builds and deployments but found by nobody who asks for apps; its slug is
-//! free again. Absent: the environment ([`super::app_env`]), the source itself, and the current
+//! free again. Absent: the environment ([`super::env`]), the source itself, and the current
 //! image's writing, which is part of a build's success ([`super::builds`]).
 
 use super::{Db, DbError, On, Row, Tx, sql};

@@ -14,7 +14,6 @@ pub mod servers;
 mod sql;
 
 pub mod api_keys;
-pub mod app_env;
 pub mod apps;
 pub mod builds;
 pub mod clients;
@@ -23,6 +22,7 @@ pub mod customers;
 pub mod deploy_keys;
 pub mod dns_records;
 pub mod domains;
+pub mod env;
 pub mod findings;
 pub mod forge_host_keys;
 pub mod idempotency;

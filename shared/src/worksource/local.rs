@@ -23,10 +23,12 @@ use crate::{
     queue::{self, Handler, Job, JobError, Lease, WorkerConfig},
     secrets::{MasterKey, Place},
     store::{
-        Db, DbError, app_env,
+        Db, DbError,
         apps::{self, App, DockerfileMode},
         builds::{self, Build, Failure, Image},
-        deploy_keys, forge_host_keys, registry_grants,
+        deploy_keys,
+        env::{self, EnvScope, Owner},
+        forge_host_keys, registry_grants,
     },
 };
 
@@ -224,9 +226,12 @@ impl LocalHandler {
     }
 
     async fn variables(&self, app: &App) -> Result<Vec<BuildVariable>, BuildFailure> {
-        let stored = app_env::list(&self.db, app.client, app.id).await.map_err(unavailable)?;
-        let at_build = stored.iter().filter(|v| v.scope.at_build());
-        at_build
+        let mut owners = Vec::new();
+        for owner in [Owner::Client(app.client), Owner::App(app.id)] {
+            owners.push(env::list(&self.db, app.client, owner).await.map_err(unavailable)?);
+        }
+        env::merged(owners, EnvScope::at_build)
+            .iter()
             .map(|v| {
                 let value = v.open(&self.key).map_err(sealed)?;
                 Ok(BuildVariable { name: v.name.to_string(), value, secret: v.secret })

@@ -87,12 +87,13 @@ impl Renter<'_> {
         }
     }
 
-    /// The end of an order that nothing has come of for too long, and that is certainly not on its way. That we have asked
-    /// too much is no reason.
+    /// The end of an order that nothing has come of for too long, the last time just now, and that is certainly not on its
+    /// way. That we have asked too much is no reason.
     fn hopeless(&self, machine: &Machine) -> Option<Failure> {
         let code = machine.error_code.as_deref().filter(|code| *code != THROTTLED)?;
         let why = machine.error_message.as_deref().unwrap_or(code);
-        let over = self.since(Some(machine.created_at)) > self.pace.patience;
+        let over = self.since(Some(machine.created_at)) > self.pace.patience
+            && self.since(machine.sent_at) < self.pace.patience;
         over.then(|| Failure::permanent("provider_unavailable", format!("the cloud makes no machine: {why}")))
     }
 

@@ -3,7 +3,8 @@
 //!   random [EXECUTIONS] [SEED]
 //!
 //! A tree has the names of real manifests, and contents put together from the words that the stacks look for and from
-//! random bytes, so that what reads them gets beyond its first check. Invariant: the same seed makes the same trees.
+//! random bytes, so that what reads them gets beyond its first check. Invariant: the same seed makes the same trees, one for
+//! each number from it on, so that runs whose seeds are closer than their executions share trees.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
