@@ -23,6 +23,8 @@ create table provider_accounts (
   external_id text,
   status text not null default 'unchecked' check (status in ('unchecked', 'ready', 'incomplete', 'refused')),
   account text,
+  -- What names the account at its cloud for good, where something does.
+  identity text,
   missing text not null default '[]',
   machine_limit bigint,
   error_code text,

@@ -12,7 +12,7 @@ use crate::{
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "select id, client_id, job_id, name, provider, credentials_sealed, external_id, status, account, missing,
+            "select id, client_id, job_id, name, provider, credentials_sealed, external_id, status, account, identity, missing,
                     machine_limit, error_code, error_message, checked_at, catalog, catalog_at, swept_at, zones, zones_at,
                     created_at, updated_at
              from provider_accounts ",
@@ -88,6 +88,8 @@ pub struct Account {
     pub status: AccountStatus,
     /// The cloud's own name for it.
     pub account: Option<String>,
+    /// What names it at the cloud for good, as far as that was told.
+    pub identity: Option<String>,
     /// JSON list of missing permissions.
     pub missing: String,
     pub machine_limit: Option<i64>,
@@ -119,6 +121,8 @@ impl Account {
 pub struct Checked<'a> {
     pub status: AccountStatus,
     pub account: Option<&'a str>,
+    /// Kept when this is absent.
+    pub identity: Option<&'a str>,
     /// JSON list.
     pub missing: &'a str,
     pub machine_limit: Option<i64>,
@@ -136,6 +140,7 @@ fn read(r: &Row) -> Result<Account, DbError> {
         external_id: r.opt_text("external_id")?,
         status: r.parse("status")?,
         account: r.opt_text("account")?,
+        identity: r.opt_text("identity")?,
         missing: r.text("missing")?,
         machine_limit: r.opt_int("machine_limit")?,
         error_code: r.opt_text("error_code")?,
@@ -287,9 +292,9 @@ pub async fn due_for_sweep(
 pub async fn set_checked(db: &Db, fence: Fence, account: &Account, found: &Checked<'_>) -> Result<bool, DbError> {
     let set = sql(
         "update provider_accounts set status = $1, account = $2, missing = $3, machine_limit = $4, error_code = $5,
-                error_message = $6, checked_at = $7, updated_at = $7
-         where id = $8 and credentials_sealed = $9
-           and exists (select 1 from jobs where id = $10 and attempt = $11 and state = 'running')",
+                error_message = $6, checked_at = $7, updated_at = $7, identity = coalesce($8, identity)
+         where id = $9 and credentials_sealed = $10
+           and exists (select 1 from jobs where id = $11 and attempt = $12 and state = 'running')",
     );
     let with = set
         .text(found.status)
@@ -299,6 +304,7 @@ pub async fn set_checked(db: &Db, fence: Fence, account: &Account, found: &Check
         .opt_text(found.error.map(|e| e.0))
         .opt_text(found.error.map(|e| e.1))
         .int(db.now_ms())
+        .opt_text(found.identity)
         .text(account.id)
         .opt_text(account.credentials_sealed.as_ref());
     Ok(with.text(fence.job).int(fence.attempt).execute(db).await? == 1)

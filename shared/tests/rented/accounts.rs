@@ -58,6 +58,7 @@ async fn new_credentials_outdate_what_is_found_of_the_old_ones(scratch: &Scratch
     let missing = Checked {
         status: AccountStatus::Incomplete,
         account: Some("project"),
+        identity: None,
         missing: r#"["ec2:RunInstances"]"#,
         machine_limit: Some(9),
         error: Some(("missing_permissions", "one is missing")),
@@ -93,8 +94,14 @@ async fn new_credentials_outdate_what_is_found_of_the_old_ones(scratch: &Scratch
 async fn a_lost_attempt_keeps_nothing_of_an_account(scratch: &Scratch) {
     let world = world(scratch).await;
     let (db, stale, account) = (&world.db, world.stale(), world.account().await);
-    let ready =
-        Checked { status: AccountStatus::Ready, account: None, missing: "[]", machine_limit: None, error: None };
+    let ready = Checked {
+        status: AccountStatus::Ready,
+        account: None,
+        identity: None,
+        missing: "[]",
+        machine_limit: None,
+        error: None,
+    };
     assert!(!accounts::set_checked(db, stale, &account, &ready).await.unwrap());
     assert!(!accounts::set_catalog(db, stale, account.id, "{}").await.unwrap());
     assert!(!accounts::set_swept(db, stale, account.id).await.unwrap());

@@ -18,7 +18,7 @@ use shared::{
     providers::cloud::{AccountInfo, Class, Cloud, CloudError},
     queue::{Handler, Job, JobError, Lease, NewJob, enqueue},
     store::{
-        Db, DbError, Fence, machines,
+        Db, DbError, Fence, dns_records, machines,
         provider_accounts::{self as accounts, Account, AccountStatus, Checked},
     },
 };
@@ -69,9 +69,16 @@ impl AccountWorker {
         if account.credentials_sealed.is_none() {
             return Ok(());
         }
-        let in_use = self.clouds.of(&account)?;
-        if !around("account_check", self.check(fence, &account, &in_use)).await? {
-            return Ok(());
+        let in_use = match self.clouds.of(&account) {
+            Err(Failure::Permanent { code, message }) => return self.refuse(fence, &account, code, &message).await,
+            other => other?,
+        };
+        match around("account_check", self.check(fence, &account, &in_use)).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // Nobody would wait for an account of which nothing is known to the end.
+            Err(Failure::Permanent { code, message }) => return self.refuse(fence, &account, code, &message).await,
+            Err(e) => return Err(e),
         }
         // First what somebody may be waiting for.
         let mut again = self.see_to_names(fence, &account, &in_use).await?;
@@ -112,12 +119,7 @@ impl AccountWorker {
             Ok(info) => info,
             Err(e) if matches!(e.class, Class::Later | Class::Capacity | Class::Quota) => return Err(later(&e)),
             Err(e) => {
-                let (code, message) = (refusal(e.class), e.to_string());
-                let error = Some((code, message.as_str()));
-                let status = AccountStatus::Refused;
-                let found =
-                    Checked { status, account: account.account.as_deref(), missing: "[]", machine_limit: None, error };
-                held(accounts::set_checked(&self.db, fence, account, &found).await?)?;
+                self.refuse(fence, account, refusal(e.class), &e.to_string()).await?;
                 return Ok(false);
             }
         };
@@ -131,17 +133,23 @@ impl AccountWorker {
 }
 
 impl AccountWorker {
-    /// Whether new credentials are of the account in which our machines stand: by what names it for good, else by whether
-    /// they show any of these machines. Without machines any account will do.
+    /// Whether the credentials are of the account in which our machines and records stand: by what names it for good, or else
+    /// by whether they show any of these machines. With nothing there any account will do.
     async fn is_the_same(&self, account: &Account, info: &AccountInfo, in_use: &InUse) -> Result<bool, Failure> {
-        const ENOUGH: usize = 10;
         let open = machines::open_of_account(&self.db, account.id).await?;
-        if let Some(before) = account.account.as_ref().filter(|_| info.lasting) {
-            return Ok(open.is_empty() || *before == info.account);
+        let named = !dns_records::open_of_account(&self.db, account.id).await?.is_empty();
+        if open.is_empty() && !named {
+            return Ok(true);
+        }
+        let both = account.identity.as_ref().zip(info.identity.as_ref());
+        if let Some((before, now)) = both.filter(|(before, now)| before == now || info.lasting) {
+            return Ok(before == now);
+        }
+        if matches!(account.status, AccountStatus::Ready | AccountStatus::Incomplete) {
+            return Ok(true);
         }
         // Machines that were shown before; those that a look has missed since may be gone.
-        let known = open.iter().filter(|m| m.seen_at.is_some() && m.gone_looks == 0);
-        let known: Vec<_> = known.filter(|_| account.status == AccountStatus::Unchecked).take(ENOUGH).collect();
+        let known: Vec<_> = open.iter().filter(|m| m.seen_at.is_some() && m.gone_looks == 0).collect();
         for machine in &known {
             let id = machine.remote_id.as_deref().unwrap_or_default();
             let shown = patiently(|| in_use.cloud.get(&machine.region, id)).await.map_err(|e| later(&e))?;
@@ -152,6 +160,19 @@ impl AccountWorker {
         Ok(known.is_empty())
     }
 
+    /// The account is of no use, and why.
+    async fn refuse(&self, fence: Fence, account: &Account, code: &str, message: &str) -> Result<(), Failure> {
+        let found = Checked {
+            status: AccountStatus::Refused,
+            account: account.account.as_deref(),
+            identity: None,
+            missing: "[]",
+            machine_limit: None,
+            error: Some((code, message)),
+        };
+        held(accounts::set_checked(&self.db, fence, account, &found).await?)
+    }
+
     /// New credentials of another account would leave the machines of this one to nobody.
     async fn refuse_other(&self, fence: Fence, account: &Account, theirs: &str) -> Result<bool, Failure> {
         let ours = account.account.as_deref();
@@ -159,9 +180,7 @@ impl AccountWorker {
             "these credentials are of another account ({theirs}) than the one in which servers stand ({})",
             ours.unwrap_or("unknown")
         );
-        let (status, error) = (AccountStatus::Refused, Some(("other_account", message.as_str())));
-        let found = Checked { status, account: ours, missing: "[]", machine_limit: None, error };
-        held(accounts::set_checked(&self.db, fence, account, &found).await?)?;
+        self.refuse(fence, account, "other_account", &message).await?;
         Ok(false)
     }
 }
@@ -171,6 +190,7 @@ fn found<'a>(info: &'a AccountInfo, missing: &'a str) -> Checked<'a> {
     Checked {
         status,
         account: Some(&info.account),
+        identity: info.identity.as_deref(),
         missing,
         machine_limit: info.machine_limit.map(i64::from),
         error: None,

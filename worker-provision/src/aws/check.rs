@@ -38,6 +38,7 @@ impl Aws {
         self.try_making(&client, &mut missing).await?;
         Ok(AccountInfo {
             account: identity.account().unwrap_or_default().to_owned(),
+            identity: identity.account().map(ToOwned::to_owned),
             lasting: true,
             machine_limit: None,
             missing: missing.0,

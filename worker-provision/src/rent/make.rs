@@ -65,10 +65,6 @@ impl Renter<'_> {
 
     /// Sends an order for the first time, or for the first time after nothing came of the last one.
     async fn ask(&self, machine: &Machine) -> Result<Step, Failure> {
-        if let Some(end) = self.hopeless(machine) {
-            held(self.change(machine).void("not_made", &end.to_string()).await?)?;
-            return Err(end);
-        }
         let order = self.open_order(machine)?;
         // A database that was restored has forgotten what the cloud has not.
         let found = self.look(machine).await?;
@@ -87,14 +83,14 @@ impl Renter<'_> {
         }
     }
 
-    /// The end of an order that nothing has come of for too long, the last time just now, and that is certainly not on its
-    /// way. That we have asked too much is no reason.
-    fn hopeless(&self, machine: &Machine) -> Option<Failure> {
-        let code = machine.error_code.as_deref().filter(|code| *code != THROTTLED)?;
-        let why = machine.error_message.as_deref().unwrap_or(code);
-        let over = self.since(Some(machine.created_at)) > self.pace.patience
-            && self.since(machine.sent_at) < self.pace.patience;
-        over.then(|| Failure::permanent("provider_unavailable", format!("the cloud makes no machine: {why}")))
+    /// Ends an order that nothing has come of for too long, the last time just now, and that is certainly not on its way.
+    pub(super) async fn end_late(&self, machine: &Machine, why: &str) -> Result<(), Failure> {
+        let late = self.since(Some(machine.created_at)) > self.pace.patience;
+        if !late || self.since(machine.sent_at) > self.pace.patience {
+            return Ok(());
+        }
+        held(self.change(machine).void("not_made", why).await?)?;
+        Err(Failure::permanent("provider_unavailable", format!("the cloud makes no machine: {why}")))
     }
 
     /// The cloud definitely made nothing of the order.
@@ -107,6 +103,7 @@ impl Renter<'_> {
                 Err(self.later(&e))
             }
             Class::Later => {
+                self.end_late(machine, &e.to_string()).await?;
                 // What was looked up for the order may be there no more: a key, a group.
                 let before = order.placement.clone();
                 let (placement, avoid) = self.place(avoid.clone()).await.unwrap_or((before, avoid));

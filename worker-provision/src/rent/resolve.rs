@@ -21,6 +21,7 @@ impl Renter<'_> {
         if !self.is_settled(machine).await? {
             return Err(Failure::Later(self.pace.look_gap));
         }
+        self.end_late(machine, "no order was answered, and nothing came of any").await?;
         let order = self.open_order(machine)?;
         self.retry(machine, &order, "settled").await
     }

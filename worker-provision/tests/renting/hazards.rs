@@ -84,34 +84,69 @@ async fn new_credentials_are_used_for_nothing_before_they_are_checked() {
     }
 }
 
-/// At Amazon the account's number tells; elsewhere only whether our machines are there.
+/// Only Hetzner has no name for an account: there whether our machines are shown tells.
 #[tokio::test]
 async fn credentials_of_another_account_are_refused_while_machines_stand_in_the_first() {
-    for kind in [CloudKind::DigitalOcean, CloudKind::Hetzner, CloudKind::Ovh] {
-        let world = World::new(kind).await;
-        world.give_credentials().await;
-        let life = made(&world).await;
-        be_at(&world, life.server, "192.0.2.9").await;
-        look(&life, &report_only()).await.unwrap();
-        assert_eq!(account(&world).await.status, AccountStatus::Ready, "{kind:?}");
+    let kind = CloudKind::Hetzner;
+    let world = World::new(kind).await;
+    world.give_credentials().await;
+    let life = made(&world).await;
+    be_at(&world, life.server, "192.0.2.9").await;
+    look(&life, &report_only()).await.unwrap();
+    assert_eq!(account(&world).await.status, AccountStatus::Ready, "{kind:?}");
 
-        world.give_credentials().await;
-        let other = elsewhere(&world);
+    world.give_credentials().await;
+    let other = elsewhere(&world);
+    // However often they are checked.
+    for _ in 0..3 {
         look_into(&world, world.account, &other, &report_only()).await.unwrap();
         let refused = account(&world).await;
         assert_eq!((refused.status, refused.error_code.as_deref()), (AccountStatus::Refused, Some("other_account")));
-        ask_deletion(&life).await;
-        assert!(matches!(work_in(&life, &other).await, Err(JobError::Permanent(_))), "{kind:?}");
-        let stuck = server(&life).await;
-        assert_eq!((stuck.status, stuck.error_code.as_deref()), (Status::Stuck, Some("account_refused")), "{kind:?}");
-        let row = life.rows().await.pop().unwrap();
-        assert_eq!((row.state, life.emulator.live().len()), (MachineState::Present, 1), "{kind:?}");
-
-        // The right ones again.
-        world.give_credentials().await;
-        look(&life, &report_only()).await.unwrap();
-        assert_eq!(account(&world).await.status, AccountStatus::Ready, "{kind:?}");
+        world.pass(Duration::from_secs(7 * 3600));
     }
+    ask_deletion(&life).await;
+    assert!(matches!(work_in(&life, &other).await, Err(JobError::Permanent(_))), "{kind:?}");
+    let stuck = server(&life).await;
+    assert_eq!((stuck.status, stuck.error_code.as_deref()), (Status::Stuck, Some("account_refused")), "{kind:?}");
+    let row = life.rows().await.pop().unwrap();
+    assert_eq!((row.state, life.emulator.live().len()), (MachineState::Present, 1), "{kind:?}");
+
+    // The right ones again.
+    world.give_credentials().await;
+    look(&life, &report_only()).await.unwrap();
+    assert_eq!(account(&world).await.status, AccountStatus::Ready, "{kind:?}");
+}
+
+#[tokio::test]
+async fn an_account_is_told_by_what_names_it_for_good() {
+    for kind in [CloudKind::Aws, CloudKind::DigitalOcean, CloudKind::Ovh] {
+        let world = World::new(kind).await;
+        world.give_credentials().await;
+        let life = made(&world).await;
+        look(&life, &report_only()).await.unwrap();
+        assert!(account(&world).await.identity.is_some(), "{kind:?}");
+        // The same account, in which somebody has deleted everything by hand.
+        world.give_credentials().await;
+        look_into(&world, world.account, &elsewhere(&world), &report_only()).await.unwrap();
+        assert_eq!(account(&world).await.status, AccountStatus::Ready, "{kind:?}");
+        sql("update provider_accounts set identity = 'another'").execute(&world.db).await.unwrap();
+        for _ in 0..2 {
+            look(&life, &report_only()).await.unwrap();
+            let refused = account(&world).await;
+            assert_eq!(refused.error_code.as_deref(), Some("other_account"), "{kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_this_process_cannot_use_is_refused_with_the_reason() {
+    let world = World::new(CloudKind::Hetzner).await;
+    world.give_credentials().await;
+    let life = made(&world).await;
+    sql("update provider_accounts set credentials_sealed = 'nonsense'").execute(&world.db).await.unwrap();
+    look(&life, &report_only()).await.unwrap();
+    let refused = account(&world).await;
+    assert!(refused.status == AccountStatus::Refused && refused.error_message.is_some(), "{refused:?}");
 }
 
 #[tokio::test]

@@ -38,7 +38,9 @@ pub use crate::domain::cloud::{
 pub struct AccountInfo {
     /// The cloud's own name of the account or project.
     pub account: String,
-    /// No other account ever has that name, and this one no other.
+    /// What no other account has, where there is such a thing.
+    pub identity: Option<String>,
+    /// The account never has another [`identity`](Self::identity).
     pub lasting: bool,
     /// How many machines it may have, where the cloud tells.
     pub machine_limit: Option<u32>,

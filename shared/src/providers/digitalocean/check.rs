@@ -11,6 +11,7 @@ use crate::providers::cloud::{
 
 #[derive(Deserialize)]
 struct Account {
+    uuid: Option<String>,
     #[serde(default)]
     email: String,
     status: Option<String>,
@@ -24,6 +25,7 @@ struct Account {
 #[derive(Deserialize)]
 struct Team {
     name: String,
+    uuid: Option<String>,
 }
 
 /// What is read, with the scope for it.
@@ -59,8 +61,10 @@ impl DigitalOcean {
             }
         }
         let machine_limit = account.as_ref().and_then(|a| a.droplet_limit);
+        let team = account.as_ref().and_then(|a| a.team.as_ref()?.uuid.clone());
+        let identity = team.or_else(|| account.as_ref()?.uuid.clone());
         let name = account.map(|a| a.team.map_or(a.email, |t| t.name)).unwrap_or_default();
-        Ok(AccountInfo { account: name, lasting: false, machine_limit, missing })
+        Ok(AccountInfo { account: name, identity, lasting: true, machine_limit, missing })
     }
 }
 

@@ -65,11 +65,13 @@ impl Cloud for Hetzner {
         }
     }
 
-    /// A token's project has no name in the API.
+    /// A token's project has no name in the API; our key in it has a number that no other key has.
     async fn check(&self) -> Result<AccountInfo, CloudError> {
         self.read(&["servers"], &[("per_page", "1")]).await?;
         let missing = if self.may_write().await? { Vec::new() } else { vec!["Read & Write".to_owned()] };
-        Ok(AccountInfo { account: "the token's project".to_owned(), lasting: false, machine_limit: None, missing })
+        let identity = self.shared("ssh_keys").await?.map(|id| format!("ssh key {id}"));
+        let account = "the token's project".to_owned();
+        Ok(AccountInfo { account, identity, lasting: false, machine_limit: None, missing })
     }
 
     async fn catalog(&self) -> Result<Catalog, CloudError> {

@@ -54,7 +54,7 @@ impl Hetzner {
         json!({"byop.install": self.access.install.to_string()})
     }
 
-    async fn shared(&self, kind: &str) -> Result<Option<String>, Failed> {
+    pub(super) async fn shared(&self, kind: &str) -> Result<Option<String>, Failed> {
         let name = self.shared_name();
         let mut body = self.read(&[kind], &[("name", &name)]).await?;
         let found: Vec<Thing> = rest::part(CLOUD, &mut body, kind)?;

@@ -73,7 +73,8 @@ impl Ovh {
         missing.dedup();
         Ok(AccountInfo {
             account: project.and_then(|p| p.description).unwrap_or_else(|| self.project.clone()),
-            lasting: false,
+            identity: Some(self.project.clone()),
+            lasting: true,
             // A limit holds for each region; unlimited is -1.
             machine_limit: limits.filter_map(|l| u32::try_from(l).ok()).max(),
             missing,

@@ -227,8 +227,10 @@ async fn a_token_is_checked_without_doing_anything() {
         (says(422, error("invalid_input")), vec![]),
         (says(403, error("token_readonly")), vec!["Read & Write".to_owned()]),
     ] {
-        let script = Script::new([servers(), answer]);
-        assert_eq!(client(&script).check().await.expect("an account").missing, missing);
+        let ours = serde_json::json!({"ssh_keys": [{"id": 7, "name": "byop-00112233aa"}]});
+        let script = Script::new([servers(), answer, says(200, ours)]);
+        let info = client(&script).check().await.expect("an account");
+        assert_eq!((info.missing, info.identity.as_deref(), info.lasting), (missing, Some("ssh key 7"), false));
         assert_eq!(script.said()[1], "POST /ssh_keys once {}");
     }
     let script = Script::new([says(401, error("unauthorized"))]);
