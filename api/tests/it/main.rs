@@ -5,6 +5,7 @@ mod accounts;
 mod actions;
 mod clouds;
 mod document;
+mod environment;
 mod fixture;
 mod generated;
 mod idempotency;

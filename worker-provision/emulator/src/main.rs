@@ -19,8 +19,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str =
     "usage: cloud-emulator (--cloud aws|digitalocean|hetzner|ovh [--listen ADDRESS])... [--instant|--fast]
-       [--backing docker --image IMAGE [--mark MARK]]
+       [--unmetered] [--backing docker --image IMAGE [--mark MARK]]
   --fast      everything takes a tenth of its usual time
+  --unmetered without budgets of requests
   --backing   a container behind each machine, in the engine of BYOP_LOCAL_ENGINE, DOCKER_HOST, or this machine's; MARK
               names the containers, and those of an earlier emulator with it are removed";
 
@@ -29,6 +30,7 @@ struct Options {
     clouds: Vec<(CloudKind, String)>,
     instant: bool,
     fast: bool,
+    unmetered: bool,
     backed: bool,
     image: Option<String>,
     mark: Option<String>,
@@ -43,6 +45,9 @@ async fn main() -> Result<(), Failure> {
     let mut settings = if options.instant { Settings::instant() } else { Settings::default() };
     if options.fast {
         settings = settings.faster(10);
+    }
+    if options.unmetered {
+        settings.enforce_rates = false;
     }
     settings.backing = containers.clone().map(|containers| containers as Arc<dyn Backing>);
     let emulator = Emulator::new(Clock::system(), settings);
@@ -85,6 +90,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Failu
         match argument.as_str() {
             "--instant" => options.instant = true,
             "--fast" => options.fast = true,
+            "--unmetered" => options.unmetered = true,
             "--cloud" => options.clouds.push((value()?.parse()?, "127.0.0.1:0".to_owned())),
             "--listen" => options.clouds.last_mut().ok_or(USAGE)?.1 = value()?,
             "--backing" if value()? == "docker" => options.backed = true,
