@@ -41,7 +41,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
     let operations = (
         r::sessions::Sessions,
         r::api_keys::ApiKeys,
-        r::apps::Apps,
+        (r::apps::Apps, r::components::Components),
         r::env::Env,
         r::deploy_keys::DeployKeys,
         r::forge_host_keys::ForgeHostKeys,
@@ -49,9 +49,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         r::customers::Customers,
         clouds,
         servers,
-        r::deployments::Deployments,
-        r::releases::Releases,
-        r::rollbacks::Rollbacks,
+        (r::deployments::Deployments, r::releases::Releases, r::rollbacks::Rollbacks, r::services::Services),
         r::operators::Operators,
     );
     OpenApiService::new(operations, "byop-engine", env!("CARGO_PKG_VERSION"))

@@ -12,7 +12,8 @@ use serde_json::Value;
 use shared::domain::{
     AccessKeyId, AccountId, ApiKeyId, AppId, BuildId, ClientId, CloudLogin, CommitSha, CustomerId, DeployKeyId,
     DeploymentId, DomainName, EmailAddress, EnvName, FindingId, GitRef, HealthPath, HostAddress, ImageDigest, JobId,
-    LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn, ServerId, SizeCode, Slug, UserId,
+    LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn, ServerId, ServiceId, SizeCode, Slug, UserId,
+    component::{ComponentName, MountPath, PublicImage, RoutePath, Schedule, ServiceVersion},
 };
 
 /// A text type with a grammar of its own.
@@ -28,7 +29,7 @@ macro_rules! grammar {
 
 grammar! {
     "uuid": AccountId, ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeployKeyId, DeploymentId, FindingId, JobId,
-        MachineId, ServerId, UserId;
+        MachineId, ServerId, ServiceId, UserId;
     "slug": Slug;
     "commit": CommitSha;
     "git-ref": GitRef;
@@ -46,6 +47,12 @@ grammar! {
     "role-arn": RoleArn;
     "cloud-login": CloudLogin;
     "ovh-project": OvhProject;
+    "component-name": ComponentName;
+    "mount-path": MountPath;
+    "route-path": RoutePath;
+    "image-by-digest": PublicImage;
+    "service-version": ServiceVersion;
+    "schedule": Schedule;
 }
 
 /// A domain type in a request or an answer.

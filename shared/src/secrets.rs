@@ -10,7 +10,7 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use hmac::{Hmac, Mac};
-use rand::{RngCore, rngs::OsRng};
+use rand::{Rng, RngCore, distributions::Alphanumeric, rngs::OsRng};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -123,6 +123,11 @@ pub fn random_token() -> String {
     let mut bytes = [0u8; 32];
     OsRng.fill_bytes(&mut bytes);
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A password of 32 letters and digits, some 190 bits, which stands anywhere without escaping.
+pub fn random_password() -> String {
+    OsRng.sample_iter(Alphanumeric).take(32).map(char::from).collect()
 }
 
 fn encrypt(cipher: &XChaCha20Poly1305, aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, Sealed> {

@@ -1,8 +1,14 @@
 //! What the store says about releases that follow each other, on both databases.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use shared::{
-    domain::{AppId, ClientId, CustomerId, DeploymentId, JobId, ServerId, status::DeploymentStatus as Status},
+    domain::{
+        AppId, ClientId, CustomerId, DeploymentId, JobId, Port, ServerId,
+        release::{FrozenImage, ReleasePlan},
+        status::DeploymentStatus as Status,
+    },
     queue::{JobKind, NewJob, enqueue},
     store::{
         Db, Fence,
@@ -29,7 +35,7 @@ struct World {
     customer: CustomerId,
 }
 
-const PLACE: Place<'static> = Place { vps_id: "vps", vps_ip: "192.0.2.1" };
+const PLACE: Place<'static> = Place { vps_id: "vps", vps_ip: "192.0.2.1", watch: Duration::ZERO };
 
 async fn world(scratch: &Scratch) -> World {
     let db = scratch.db.clone();
@@ -75,12 +81,8 @@ impl World {
             server: h.server,
             build: None,
             sequence: deployments::next_sequence(&mut tx, h.client, h.server, h.app).await.unwrap(),
-            image_repository: "r".into(),
             image_tag: None,
-            image_digest: "sha256:0".into(),
-            port: 80,
-            health_path: "/".into(),
-            domain: "shop.example.com".into(),
+            plan: plan(),
             env_sealed: String::new(),
         };
         let domain = "shop.example.com".parse().unwrap();
@@ -208,4 +210,11 @@ async fn a_job_is_open_while_it_may_change_the_server(scratch: &Scratch) {
     let open = deployments::open_jobs(&world.db, world.holder.server).await.unwrap();
     assert_eq!(open, [held.job, waiting.job], "not {}, whose lease ran out", lost.job);
     assert!(deployments::open_jobs(&world.db, ServerId::new()).await.unwrap().is_empty());
+}
+
+fn plan() -> ReleasePlan {
+    let digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+    let image = FrozenImage::Built { repository: "r".into(), digest };
+    let domain = "shop.example.com".parse().unwrap();
+    ReleasePlan::single(image, Port::saturating(80), "/".parse().unwrap(), domain)
 }

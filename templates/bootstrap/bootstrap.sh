@@ -55,10 +55,10 @@ sufficient() {
 
 # Containers that are not ours, running or not; of a daemon that does not answer, those that its disk tells of.
 foreign() {
-  if names=$(timeout 20 docker ps -a --format '{{.Label "byop.edge"}}{{.Label "byop.app"}} {{.Names}}' 2>/dev/null); then
+  if names=$(timeout 20 docker ps -a --format '{{.Label "byop.edge"}}{{.Label "byop.app"}}{{.Label "byop.managed"}} {{.Names}}' 2>/dev/null); then
     say "$names" | sed -n 's/^ //p'
   else
-    grep -sLE '"byop\.(app|edge)":' /var/lib/docker/containers/*/config.v2.json || :
+    grep -sLE '"byop\.(app|edge|managed)":' /var/lib/docker/containers/*/config.v2.json || :
   fi
 }
 
@@ -216,6 +216,7 @@ ensure_network() {
 
 start_edge() {
   say "starting Traefik"
+  mkdir -p /opt/byop/edge/routes
   for image in $(docker compose -p byop-edge -f /opt/byop/edge/compose.yaml config --images); do
     # One that was here before us stays when we go.
     docker image inspect "$image" >/dev/null 2>&1 || say "$image" >>$HERE/images

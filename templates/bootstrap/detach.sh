@@ -24,7 +24,7 @@ docker_answers() {
   command -v docker >/dev/null || return 1
   for _ in $(seq 60); do
     ! timeout 10 docker info >/dev/null 2>&1 || return 0
-    grep -sqE '"byop\.(app|edge)":' /var/lib/docker/containers/*/config.v2.json || return 1
+    grep -sqE '"byop\.(app|edge|managed)":' /var/lib/docker/containers/*/config.v2.json || return 1
     sleep 1
   done
   fail "Docker does not answer, so our containers cannot be removed; start it and try again"
@@ -33,20 +33,23 @@ docker_answers() {
 # A project is ours by its name and by the label on its containers: a client may have a project d-cafe.
 take_down_projects() {
   releases=$(docker ps -a --filter label=byop.app --format '{{.Label "com.docker.compose.project"}}')
+  managed=$(docker ps -a --filter label=byop.managed --format '{{.Label "com.docker.compose.project"}}')
   edge=$(docker ps -a --filter label=byop.edge --format '{{.Label "com.docker.compose.project"}}')
   # The edge may have lost its containers in a run that was cut off, but not its volume.
   edge="$edge
 $(docker volume ls --filter label=com.docker.compose.volume=acme --format '{{.Label "com.docker.compose.project"}}')"
-  printf '%s\n' "$releases" "$edge" | grep -xE 'd-[0-9a-f]{32}|byop-edge' | sort -u | while read -r project; do
+  printf '%s\n' "$releases" "$managed" "$edge" | grep -xE '[ds]-[0-9a-f]{32}|byop-edge' | sort -u | while read -r project; do
     timeout 120 docker compose -p "$project" down --volumes --remove-orphans --timeout 10
     docker volume ls -q --filter "label=com.docker.compose.project=$project" | xargs -r docker volume rm >/dev/null
   done
 }
 
-remove_network() {
-  for network in $(docker network ls -q --filter label=byop.edge --filter 'name=^edge$'); do
+remove_networks_and_volumes() {
+  for network in $(docker network ls -q --filter label=byop.edge --filter 'name=^edge$') \
+    $(docker network ls -q --filter label=byop.app); do
     docker network rm "$network" >/dev/null
   done
+  docker volume ls -q --filter label=byop.app | xargs -r docker volume rm >/dev/null
 }
 
 # What releases pulled is the code of apps; the edge's image goes when it came with us. An image that something else
@@ -81,7 +84,7 @@ remove_settings() {
 finish_installation
 if docker_answers; then
   take_down_projects
-  remove_network
+  remove_networks_and_volumes
   remove_images
 fi
 remove_settings

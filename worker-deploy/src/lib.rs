@@ -1,5 +1,6 @@
 //! The deploy worker: brings releases onto servers, switches to them, and takes them down.
 
+mod attempt;
 mod log;
 mod release;
 mod run;

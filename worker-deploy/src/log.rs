@@ -3,7 +3,7 @@
 use shared::{
     domain::{ClientId, DeploymentId},
     redact::{LogFilter, Redactor},
-    store::{Db, Fence, log_segments},
+    store::{Db, Fence, deployments, log_segments},
 };
 
 const MAX_BYTES: u64 = 2 << 20;
@@ -19,6 +19,13 @@ impl DeployLog {
     pub fn new(db: Db, fence: Fence, client: ClientId, id: DeploymentId, redactor: Redactor) -> Self {
         let target = log_segments::LogTarget { fence, client, entity: id.into(), max_bytes: MAX_BYTES };
         Self { db, target, redactor }
+    }
+
+    /// The log of the release command, which a client reads by itself.
+    pub fn of_release_command(&self) -> Self {
+        let entity = deployments::release_log(DeploymentId(self.target.entity));
+        let target = log_segments::LogTarget { entity, ..self.target };
+        Self { db: self.db.clone(), target, redactor: self.redactor.clone() }
     }
 
     /// Text without the secrets, for messages.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use shared::{
     config::{self, ConfigError},
+    domain::component::{ComponentKind, ServiceVersion},
     secrets::MasterKey,
 };
 
@@ -19,6 +20,7 @@ pub struct Settings {
     /// PEM of a root that certificates of apps may chain to beside the public ones.
     pub verify_ca: Option<Vec<u8>>,
     pub lookup: Lookup,
+    pub services: ServiceImages,
     /// Whether clients' machines may have private addresses.
     pub dev_mode: bool,
     pub limits: Limits,
@@ -34,8 +36,38 @@ pub struct Limits {
     pub health: Duration,
     /// Until the outside sees the release under its domain, certificate included.
     pub switch: Duration,
-    /// Between the switch and the end of the previous release.
-    pub drain: Duration,
+    /// How long a release is watched after the switch, ready to give way to the one before it.
+    pub watch: Duration,
+    /// What has to be free for Docker on the server, in bytes, before anything is pulled.
+    pub free: u64,
+}
+
+/// The images of managed services, without their tags.
+#[derive(Clone, Debug)]
+pub struct ServiceImages {
+    postgres: String,
+    mysql: String,
+    redis: String,
+}
+
+impl ServiceImages {
+    fn from_env() -> Self {
+        let image = |name, usual: &str| config::optional(name).unwrap_or_else(|| usual.to_owned());
+        Self {
+            postgres: image("BYOP_POSTGRES_IMAGE", "postgres"),
+            mysql: image("BYOP_MYSQL_IMAGE", "mysql"),
+            redis: image("BYOP_REDIS_IMAGE", "redis"),
+        }
+    }
+
+    pub fn image(&self, kind: ComponentKind, version: &ServiceVersion) -> String {
+        let name = match kind {
+            ComponentKind::Mysql => &self.mysql,
+            ComponentKind::Redis => &self.redis,
+            _ => &self.postgres,
+        };
+        format!("{name}:{version}")
+    }
 }
 
 impl Settings {
@@ -46,6 +78,7 @@ impl Settings {
             registry: config::required("BYOP_REGISTRY")?,
             verify_ca: verify_ca()?,
             lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 300)? },
+            services: ServiceImages::from_env(),
             dev_mode: config::switch("BYOP_DEV_MODE")?,
             limits: Limits::from_env()?,
         })
@@ -59,7 +92,8 @@ impl Limits {
             pull: config::seconds("BYOP_PULL_TIMEOUT_S", 900)?,
             health: config::seconds("BYOP_HEALTH_TIMEOUT_S", 120)?,
             switch: config::seconds("BYOP_SWITCH_TIMEOUT_S", 180)?,
-            drain: config::seconds("BYOP_RELEASE_DRAIN_S", 2)?,
+            watch: config::seconds("BYOP_WATCH_S", 10)?,
+            free: u64::from(config::parsed::<u32>("BYOP_MIN_FREE_MB", 1024)?) << 20,
         })
     }
 }

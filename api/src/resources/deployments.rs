@@ -6,7 +6,12 @@ use poem_openapi::{
     payload::Json,
 };
 use shared::{
-    domain::{AccountId, AppId, BuildId, CustomerId, DeploymentId, DomainName, ServerId, status::DeploymentStatus},
+    domain::{
+        AccountId, AppId, BuildId, CustomerId, DeploymentId, DomainName, ServerId,
+        component::ComponentKind,
+        release::{Frozen, FrozenImage},
+        status::DeploymentStatus,
+    },
     names::{self, Guide, RecordBy},
     queue::{Cancel, JobKind, cancel},
     store::{
@@ -17,7 +22,7 @@ use shared::{
     },
 };
 
-use super::work;
+use super::{components::DowntimeView, work};
 use crate::{
     app::{App, Here},
     auth::{Deployer, Reader},
@@ -47,15 +52,31 @@ pub struct DeploymentView {
     sequence: i64,
     status: Word<DeploymentStatus>,
     desired: Word<Desired>,
-    domain: String,
+    /// Its own domain. An app without a web component has none.
+    #[oai(skip_serializing_if_is_none)]
+    domain: Option<String>,
     /// Where it answers once it is live.
-    url: String,
+    #[oai(skip_serializing_if_is_none)]
+    url: Option<String>,
     image_repository: String,
     #[oai(skip_serializing_if_is_none)]
     image_tag: Option<String>,
     image_digest: String,
+    /// Of the component that is asked for the domain.
     port: i64,
     health_path: String,
+    /// What it is made of. Only when one deployment is shown.
+    #[oai(skip_serializing_if_is_none)]
+    components: Option<Vec<PartView>>,
+    /// All domains where it answers. Only when one deployment is shown.
+    #[oai(skip_serializing_if_is_none)]
+    domains: Option<Vec<String>>,
+    /// Why it cannot take its predecessor's place without a gap; empty when it can. Only when one deployment is shown.
+    #[oai(skip_serializing_if_is_none)]
+    downtime: Option<Vec<DowntimeView>>,
+    /// What it took the place of.
+    #[oai(skip_serializing_if_is_none)]
+    replaced_id: Option<Typed<DeploymentId>>,
     /// The compose file in use. Only when one deployment is shown.
     #[oai(skip_serializing_if_is_none)]
     compose: Option<String>,
@@ -77,6 +98,30 @@ pub struct DeploymentView {
     error_message: Option<String>,
     created_at: Moment,
     updated_at: Moment,
+}
+
+/// A component of a deployment.
+#[derive(Object)]
+#[oai(rename = "DeployedComponent")]
+struct PartView {
+    name: String,
+    kind: Word<ComponentKind>,
+    /// By digest; without the registry's host when it is the engine's. Absent of a managed service.
+    #[oai(skip_serializing_if_is_none)]
+    image: Option<String>,
+    replicas: u32,
+}
+
+impl From<Frozen> for PartView {
+    fn from(frozen: Frozen) -> Self {
+        let image = match frozen.image {
+            FrozenImage::Built { repository, digest } => Some(format!("{repository}@{digest}")),
+            FrozenImage::Public(image) => Some(image.to_string()),
+            FrozenImage::Managed => None,
+        };
+        let c = frozen.component;
+        Self { name: c.name.to_string(), kind: Word(c.kind), image, replicas: c.replicas }
+    }
 }
 
 /// Names of variables.
@@ -146,6 +191,9 @@ impl From<Guide> for DomainRecordView {
 
 /// What the deployment's domain needs. Nothing when another one has the domain, or the server has no address.
 async fn record_of(app: &App, d: &Deployment) -> Result<Option<Guide>, Problem> {
+    if d.traefik_domain.is_empty() {
+        return Ok(None);
+    }
     let domain: DomainName = d.traefik_domain.parse()?;
     let holder = Holder { client: d.client, app: d.app, server: d.server };
     if domains::holder(&app.db, &domain).await? != Some(holder) {
@@ -168,13 +216,17 @@ pub fn view(d: Deployment) -> DeploymentView {
         sequence: d.sequence,
         status: Word(d.status),
         desired: Word(d.desired),
-        url: format!("https://{}", d.traefik_domain),
-        domain: d.traefik_domain,
+        url: (!d.traefik_domain.is_empty()).then(|| format!("https://{}", d.traefik_domain)),
+        domain: (!d.traefik_domain.is_empty()).then_some(d.traefik_domain),
         image_repository: d.image_repository,
         image_tag: d.image_tag_deployed,
         image_digest: d.image_digest,
         port: d.port,
         health_path: d.health_path,
+        components: None,
+        domains: None,
+        downtime: None,
+        replaced_id: d.replaced.map(Typed),
         compose: d.compose,
         dns: None,
         env_changes: None,
@@ -231,7 +283,11 @@ impl Deployments {
         let found = deployments::get(&app.db, caller.client, deployment_id.0.0).await?.ok_or_else(missing)?;
         let dns = record_of(&app, &found).await?.map(DomainRecordView::from);
         let env_changes = changes_since(&app, &found).await?;
-        Ok(Json(DeploymentView { dns, env_changes, ..view(found) }))
+        let plan = found.plan()?;
+        let downtime = Some(plan.downtime()?.into_iter().map(DowntimeView::from).collect());
+        let domains = Some(plan.domains.iter().map(ToString::to_string).collect());
+        let components = Some(plan.components.into_iter().map(PartView::from).collect());
+        Ok(Json(DeploymentView { dns, env_changes, components, domains, downtime, ..view(found) }))
     }
 
     /// Cancel a deployment

@@ -4,7 +4,11 @@
 
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use shared::{
-    domain::{AppId, BuildId, CustomerId, DeploymentId, DomainName, ImageDigest, ServerId, status::BuildStatus},
+    domain::{
+        AppId, BuildId, CustomerId, DeploymentId, DomainName, ImageDigest, ServerId,
+        release::{Redirect, ReleasePlan},
+        status::BuildStatus,
+    },
     names,
     store::{
         Tx, apps,
@@ -17,6 +21,7 @@ use shared::{
 
 use super::{
     deployments::{DeploymentView, location, view},
+    plans::{self, Built, Domains},
     work,
 };
 use crate::{
@@ -42,7 +47,20 @@ struct NewDeploymentRequest {
     build_id: Option<Typed<BuildId>>,
     /// An image that a build of the app made: `sha256:` and 64 hexadecimal digits.
     image_digest: Option<Typed<ImageDigest>>,
-    domain: Typed<DomainName>,
+    /// Where it answers. An app without a web component has none.
+    domain: Option<Typed<DomainName>>,
+    /// Further domains where it answers.
+    domains: Option<Vec<Typed<DomainName>>>,
+    /// Domains whose visitors are sent on to one of the others.
+    redirects: Option<Vec<RedirectRequest>>,
+}
+
+/// A domain whose visitors are sent on, with their path.
+#[derive(Object)]
+#[oai(rename = "Redirect", deny_unknown_fields)]
+struct RedirectRequest {
+    from: Typed<DomainName>,
+    to: Typed<DomainName>,
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Deployments")]
@@ -80,8 +98,14 @@ async fn release(
     apps::lock(tx, client, app_id).await?;
     let deployed = apps::get(&mut *tx, client, app_id).await?.ok_or_else(|| Problem::not_found("app"))?;
     let server = choose_server(tx, caller, &request).await?;
-    let build = choose_build(tx, caller, &deployed, &request).await?;
-    let domain = request.domain.0;
+    let topology = plans::topology(tx, &deployed).await?;
+    let build = match plans::needs_build(&topology) {
+        true => Some(choose_build(tx, caller, &deployed, &request).await?),
+        false => None,
+    };
+    let built = build.as_ref().map(|image| &image.built);
+    let plan = plans::freeze(&deployed, &topology, built, domains(request))?;
+    plans::ensure_services(app, tx, &server, &deployed, &plan).await?;
     let (id, key) = (DeploymentId::new(), &app.config.master_key);
     let environment = Environment::now(&mut *tx, key, Of { client, app: app_id, customer: server.customer }).await?;
     let new = NewDeployment {
@@ -90,44 +114,40 @@ async fn release(
         app: app_id,
         customer: server.customer,
         server: server.id,
-        build: Some(build.id),
+        build: build.as_ref().map(|image| image.id),
         sequence: deployments::next_sequence(tx, client, server.id, app_id).await?,
-        image_repository: build.repository,
-        image_tag: build.tag,
-        image_digest: build.digest,
-        port: port(&deployed, build.port)?,
-        health_path: deployed
-            .settings
-            .health_path
-            .map(|path| path.to_string())
-            .or(build.health_path)
-            .unwrap_or("/".into()),
-        domain: domain.to_string(),
+        image_tag: build.and_then(|image| image.tag),
+        plan,
         env_sealed: environment.seal(key, client, id)?,
     };
-    begin_release(app, tx, &server, &domain, &new).await
+    begin_release(app, tx, &server, &new).await
 }
 
-/// Records a deployment with everything frozen, and puts its job into the queue. Its domain is the app's on the server from
-/// then on.
+fn domains(request: NewDeploymentRequest) -> Domains {
+    let own = request.domain.into_iter().chain(request.domains.into_iter().flatten());
+    let redirects = request.redirects.into_iter().flatten();
+    Domains {
+        domains: own.map(|domain| domain.0).collect(),
+        redirects: redirects.map(|redirect| Redirect { from: redirect.from.0, to: redirect.to.0 }).collect(),
+    }
+}
+
+/// Records a deployment with everything frozen, and puts its job into the queue. Its domains are the app's on the server
+/// from then on.
 pub async fn begin_release(
     app: &App,
     tx: &mut Tx,
     server: &servers::Server,
-    domain: &DomainName,
     new: &NewDeployment,
 ) -> Result<Deployment, Problem> {
     let client = new.client;
-    claim_domain(app, tx, domain, domains::Holder { client, app: new.app, server: server.id }).await?;
-    names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
+    claim_domains(app, tx, &new.plan, &domains::Holder { client, app: new.app, server: server.id }).await?;
+    for domain in new.plan.all_domains() {
+        names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
+    }
     deployments::insert(tx, &app.db, new).await?;
     let made = deployments::get(&mut *tx, client, new.id).await?.ok_or_else(Problem::internal)?;
     work::on_deployment(app, tx, &made).await
-}
-
-fn port(app: &apps::App, found: Option<i64>) -> Result<i64, Problem> {
-    let detail = "The build could not tell which port the app listens on. Set the app's port.";
-    app.settings.port.map(i64::from).or(found).ok_or_else(|| Problem::conflict("port_unknown", detail))
 }
 
 /// The server is held, so that it is not deleted before the deployment is recorded.
@@ -162,11 +182,8 @@ pub fn is_usable(server: &servers::Server) -> bool {
 
 struct Image {
     id: BuildId,
-    repository: String,
     tag: Option<String>,
-    digest: String,
-    port: Option<i64>,
-    health_path: Option<String>,
+    built: Built,
 }
 
 async fn choose_build(
@@ -189,7 +206,7 @@ async fn choose_build(
     };
     let image = image(build.ok_or_else(|| Problem::not_found("build"))?)?;
     match &request.image_digest {
-        Some(Typed(digest)) if digest.as_str() != image.digest => {
+        Some(Typed(digest)) if digest.as_str() != image.built.digest => {
             Err(Problem::conflict("image_mismatch", "The build made another image."))
         }
         _ => Ok(image),
@@ -200,11 +217,8 @@ fn image(build: Build) -> Result<Image, Problem> {
     match (build.status, build.image_repository, build.image_digest) {
         (BuildStatus::Success, Some(repository), Some(digest)) => Ok(Image {
             id: build.id,
-            repository,
             tag: build.image_tag,
-            digest,
-            port: build.port,
-            health_path: build.health_path,
+            built: Built { repository, digest, port: build.port, health_path: build.health_path },
         }),
         _ if build.preview => {
             Err(Problem::conflict("build_is_preview", "The build was a preview and made no image. Build the app."))
@@ -213,11 +227,18 @@ fn image(build: Build) -> Result<Image, Problem> {
     }
 }
 
-/// A domain that no deployment serves any more, nor may come to serve, is free.
-pub async fn claim_domain(app: &App, tx: &mut Tx, domain: &DomainName, holder: domains::Holder) -> Result<(), Problem> {
-    domains::release_stale(tx, domain).await?;
-    match domains::claim(tx, app.db.now_ms(), domain, &holder).await? {
-        true => Ok(()),
-        false => Err(Problem::conflict("domain_taken", "Another app or server answers at this domain.")),
+/// Claims all domains of a plan. One that no deployment serves any more, nor may come to serve, is free.
+pub async fn claim_domains(
+    app: &App,
+    tx: &mut Tx,
+    plan: &ReleasePlan,
+    holder: &domains::Holder,
+) -> Result<(), Problem> {
+    for domain in plan.all_domains() {
+        domains::release_stale(tx, domain).await?;
+        if !domains::claim(tx, app.db.now_ms(), domain, holder).await? {
+            return Err(Problem::conflict("domain_taken", format!("Another app or server answers at {domain}.")));
+        }
     }
+    Ok(())
 }

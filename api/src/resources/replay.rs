@@ -4,7 +4,7 @@
 
 use shared::{
     domain::{
-        AccountId, BuildId, DeploymentId, DomainName, ServerId,
+        AccountId, BuildId, DeploymentId, ServerId,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, JobKind, JobRow, Replay},
@@ -15,7 +15,7 @@ use shared::{
     },
 };
 
-use super::releases::claim_domain;
+use super::releases::claim_domains;
 use crate::{app::App, problem::Problem};
 
 /// Queues a job that died or failed again.
@@ -95,8 +95,8 @@ async fn release_again(app: &App, tx: &mut Tx, deployment: &Deployment) -> Resul
     if others.iter().any(|d| d.sequence > deployment.sequence && d.status != DeploymentStatus::Pending) {
         return Err(Problem::conflict("outdated", "A newer release of the app came to this server meanwhile."));
     }
-    let domain: DomainName = deployment.traefik_domain.parse()?;
-    claim_domain(app, tx, &domain, domains::Holder { client: deployment.client, app: app_id, server }).await?;
+    let holder = domains::Holder { client: deployment.client, app: app_id, server };
+    claim_domains(app, tx, &deployment.plan()?, &holder).await?;
     match deployments::begin_again(tx, &app.db, deployment).await? {
         true => Ok(()),
         false => Err(Problem::internal()),

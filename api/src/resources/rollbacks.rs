@@ -1,11 +1,11 @@
 //! Going back: a new deployment that is what an earlier one was.
 //!
-//! Invariant: image, environment, port, health check and domain are those that the earlier one had frozen, whatever the app
+//! Invariant: components, images, environment and domains are those that the earlier one had frozen, whatever the app
 //! is today; nothing is built. Absent: the switch, which is any deployment's.
 
 use poem_openapi::{OpenApi, param::Path};
 use shared::{
-    domain::{DeploymentId, DomainName, status::DeploymentStatus as Status},
+    domain::{DeploymentId, status::DeploymentStatus as Status},
     store::{
         Tx, apps,
         deployments::{self, Deployment, NewDeployment},
@@ -15,6 +15,7 @@ use shared::{
 
 use super::{
     deployments::{DeploymentView, location, view},
+    plans,
     releases::{begin_release, is_usable},
 };
 use crate::{
@@ -34,8 +35,8 @@ pub struct Rollbacks;
 impl Rollbacks {
     /// Go back to a deployment
     ///
-    /// Makes a new deployment with the image, environment, port, health check and domain of this one, on its server, without
-    /// a build. This one has been live before; what is live now goes on until the new one has taken its place.
+    /// Makes a new deployment with the components, images, environment and domains of this one, on its server, without a
+    /// build. This one has been live before; what is live now goes on until the new one has taken its place.
     /// Needs scope `deploy`.
     #[oai(path = "/deployments/:deployment_id/rollback", method = "post", operation_id = "rollback_deployment")]
     async fn rollback(
@@ -60,7 +61,7 @@ async fn bring_back(app: &App, tx: &mut Tx, caller: &Caller, id: DeploymentId) -
     let missing = || Problem::not_found("deployment");
     let found = deployments::get(&mut *tx, client, id).await?.ok_or_else(missing)?;
     apps::lock(tx, client, found.app).await?;
-    apps::get(&mut *tx, client, found.app).await?.ok_or_else(|| Problem::not_found("app"))?;
+    let of = apps::get(&mut *tx, client, found.app).await?.ok_or_else(|| Problem::not_found("app"))?;
     servers::lock(tx, client, found.server).await?;
     let server = servers::get(&mut *tx, client, found.server).await?.ok_or_else(|| Problem::not_found("server"))?;
     // As it is now that nobody else can change it.
@@ -69,7 +70,8 @@ async fn bring_back(app: &App, tx: &mut Tx, caller: &Caller, id: DeploymentId) -
     if !is_usable(&server) {
         return Err(Problem::conflict("server_not_usable", format!("The server is {}.", server.status)));
     }
-    let domain: DomainName = before.traefik_domain.parse()?;
+    let plan = before.plan()?;
+    plans::ensure_services(app, tx, &server, &of, &plan).await?;
     let (id, key) = (DeploymentId::new(), &app.config.master_key);
     let new = NewDeployment {
         id,
@@ -80,14 +82,10 @@ async fn bring_back(app: &App, tx: &mut Tx, caller: &Caller, id: DeploymentId) -
         build: before.build,
         sequence: deployments::next_sequence(tx, client, before.server, before.app).await?,
         env_sealed: Environment::frozen(key, &before)?.seal(key, client, id)?,
-        image_repository: before.image_repository,
         image_tag: before.image_tag_deployed,
-        image_digest: before.image_digest,
-        port: before.port,
-        health_path: before.health_path,
-        domain: before.traefik_domain,
+        plan,
     };
-    begin_release(app, tx, &server, &domain, &new).await
+    begin_release(app, tx, &server, &new).await
 }
 
 /// Only what has served can be gone back to, and what serves need not be.

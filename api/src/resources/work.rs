@@ -34,10 +34,10 @@ pub async fn on_server(app: &App, tx: &mut Tx, client: ClientId, id: ServerId) -
     servers::get(tx, client, id).await?.ok_or_else(Problem::internal)
 }
 
-/// The same for a deployment. Jobs of one app on one server never run at the same time.
+/// The same for a deployment. Those on one server never run at the same time.
 pub async fn on_deployment(app: &App, tx: &mut Tx, on: &Deployment) -> Result<Deployment, Problem> {
     // Not the key of the server's own jobs: a deployment waits for its server, which must then be able to get ready.
-    let exclusive_key = Some(format!("deploy:{}:{}", on.server, on.app));
+    let exclusive_key = Some(format!("deploy:{}", on.server));
     let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Deploy, on.id, on.client) };
     let job = enqueue(tx, &app.db, &job).await?.id();
     deployments::set_job(tx, on.client, on.id, job).await?;

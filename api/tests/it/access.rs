@@ -27,9 +27,11 @@ fn nothing() -> BTreeMap<&'static str, String> {
         "api_key_id",
         "job_id",
         "account_id",
+        "service_id",
     ];
     let mut ids: BTreeMap<_, _> = names.into_iter().map(|name| (name, Uuid::now_v7().to_string())).collect();
     ids.insert("name", "X".into());
+    ids.insert("component", "web".into());
     ids.insert("kind", "noop".into());
     ids
 }

@@ -53,6 +53,7 @@ pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
         "create_app" => json!({"slug": unique, "git_url": "https://git.example.com/a/b"}),
         "update_app" => json!({"git_branch": "stolen"}),
         "set_env" | "set_client_env" | "set_customer_env" => json!({"value": "stolen"}),
+        "set_component" => json!({"kind": "worker"}),
         "create_build" | "detect_app" => json!({}),
         "create_deployment" => json!({"server_id": ids["server_id"], "domain": "stolen.example.com"}),
         "create_deploy_key" => json!({"name": "k"}),

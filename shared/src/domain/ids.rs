@@ -51,6 +51,8 @@ ids! {
     AppId,
     /// An end-customer of a client.
     CustomerId,
+    /// A database or the like that the engine runs for an app on a server.
+    ServiceId,
     /// One build of an app at a commit.
     BuildId,
     /// One VPS.

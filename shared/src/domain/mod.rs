@@ -4,9 +4,11 @@
 //! Invariant: a value of a type in here is valid; parsing is the only way to make one. Absent: I/O, SQL, HTTP, clocks.
 
 pub mod cloud;
+pub mod component;
 pub mod dns;
 mod ids;
 mod input;
+pub mod release;
 pub mod status;
 
 pub use ids::*;

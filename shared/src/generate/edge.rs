@@ -1,6 +1,7 @@
-//! The edge proxy of a server as a compose file: Traefik, which finds releases by their labels and gets certificates.
+//! The edge proxy of a server as a compose file: Traefik, which is told by files what leads where, and gets certificates.
 //!
-//! Invariant: nothing is exposed that does not say so itself, and plain HTTP only leads to HTTPS. Absent: any app.
+//! Invariant: the process on the public ports has no way to Docker and writes nothing but its certificates; plain HTTP
+//! only leads to HTTPS. Absent: any app; see [`super::routes`].
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,8 @@ use serde::Serialize;
 use super::compose::{ComposeError, Logging, Published, to_yaml};
 use crate::domain::{EmailAddress, Port, Slug};
 
+/// Where a server keeps the routes of its apps, one file each.
+pub const ROUTES_DIR: &str = "/opt/byop/edge/routes";
 const CA_FILE: &str = "/etc/byop/acme-ca.pem";
 
 /// The edge proxy of one server.
@@ -122,10 +125,20 @@ fn command(spec: &EdgeCompose) -> Vec<String> {
         "--global.sendanonymoususage=false",
         "--log.format=json",
         "--ping=true",
-        "--providers.docker=true",
-        "--providers.docker.exposedbydefault=false",
+        "--api=false",
+        "--providers.file.directory=/routes",
+        "--providers.file.watch=true",
         // The default of two seconds is a wait in every switch.
-        "--providers.providersthrottleduration=500ms",
+        "--providers.providersthrottleduration=100ms",
+        // Shorter than what servers of apps keep an idle connection for (Node: 5 s): one that the app has just closed would
+        // cost a request. It also bounds how long a replaced release looks busy.
+        "--serverstransport.forwardingtimeouts.idleconntimeout=3s",
+        // To the container's own log, which is bounded; without what may hold secrets.
+        "--accesslog=true",
+        "--accesslog.format=json",
+        "--accesslog.fields.headers.defaultmode=drop",
+        "--accesslog.fields.queryparameters.defaultmode=drop",
+        "--accesslog.fields.names.ClientUsername=drop",
         "--entrypoints.web.address=:80",
         "--entrypoints.web.http.redirections.entrypoint.to=websecure",
         "--entrypoints.web.http.redirections.entrypoint.scheme=https",
@@ -133,7 +146,6 @@ fn command(spec: &EdgeCompose) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    words.push(format!("--providers.docker.network={}", spec.network));
     words.push(format!("{resolver}.email={}", spec.acme_email));
     words.push(format!("{resolver}.caserver={}", spec.acme_directory));
     words.push(format!("{resolver}.storage=/acme/acme.json"));
@@ -145,12 +157,11 @@ fn command(spec: &EdgeCompose) -> Vec<String> {
 }
 
 fn mounts(spec: &EdgeCompose) -> Vec<Mount<'_>> {
-    let socket =
-        Mount { r#type: "bind", source: "/var/run/docker.sock", target: "/var/run/docker.sock", read_only: true };
+    let routes = Mount { r#type: "bind", source: ROUTES_DIR, target: "/routes", read_only: true };
     let acme = Mount { r#type: "volume", source: "acme", target: "/acme", read_only: false };
     let ca = spec.acme_ca_file.as_deref();
     let ca = ca.map(|source| Mount { r#type: "bind", source, target: CA_FILE, read_only: true });
-    [socket, acme].into_iter().chain(ca).collect()
+    [routes, acme].into_iter().chain(ca).collect()
 }
 
 #[cfg(test)]

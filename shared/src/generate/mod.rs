@@ -26,6 +26,7 @@ mod probe;
 mod recipe;
 mod render;
 mod report;
+mod routes;
 mod scan;
 mod site;
 mod source;
@@ -33,12 +34,13 @@ pub mod stacks;
 mod versions;
 
 pub use compose::{
-    ComposeError, DeploymentCompose, Limits, RELEASE_HEADER, UNROUTED, deployment_compose, env_file_text,
-    fallback_health_test,
+    ComposeError, ManagedService, RELEASE_HEADER, ReleaseCompose, ReleaseService, app_network, env_file_text,
+    fallback_health_test, health_test, managed_compose, managed_environment, managed_port, managed_url,
+    release_compose, service_names, volume_name,
 };
 pub use detect::{Candidate, Evidence};
 pub use dockerfile::{OwnDockerfile, Verdict};
-pub use edge::{EdgeCompose, edge_compose};
+pub use edge::{EdgeCompose, ROUTES_DIR, edge_compose};
 pub use error::GenerateError;
 pub use images::{BaseImage, Bases, BasesError};
 pub use look::Look;
@@ -48,5 +50,6 @@ pub use probe::Probe;
 pub use recipe::{DOCKERFILE_NAME, DockerfileMode, DockerfileSource, Generator, Recipe, Wishes, recipe};
 pub use render::VARIABLES_ARGUMENT;
 pub use report::{Component, Outcome, Report};
+pub use routes::{Routes, routes, routes_file};
 pub use source::{SourceError, SourceTree};
 pub use versions::{Month, Overview as VersionsOverview, month_of, overview as versions_overview};

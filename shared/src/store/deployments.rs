@@ -4,12 +4,17 @@
 //! leaves an event in the same transaction; at most one deployment of an app on a server is live. Absent: putting the
 //! job into the queue, opening the sealed environment.
 
+mod plan;
 mod progress;
+mod watch;
 
 pub use progress::*;
+pub use watch::*;
 
 use super::{Asked, Db, DbError, On, Row, Tx, servers, sql, status_events};
-use crate::domain::{AppId, BuildId, ClientId, CustomerId, DeploymentId, JobId, ServerId, status::DeploymentStatus};
+use crate::domain::{
+    AppId, BuildId, ClientId, CustomerId, DeploymentId, JobId, ServerId, release::ReleasePlan, status::DeploymentStatus,
+};
 
 /// The columns of a [`Deployment`], before the rest of a statement.
 macro_rules! select {
@@ -17,21 +22,22 @@ macro_rules! select {
         concat!(
             "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
                     image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain, env_sealed,
-                    compose, vps_id, vps_ip, deployed_at, error_code, error_message, created_at, updated_at
+                    compose, plan, vps_id, vps_ip, deployed_at, prepared_at, replaced_id, watched_until, error_code,
+                    error_message, created_at, updated_at
              from deployments ",
             $rest
         )
     };
 }
 
-/// The same without what can be large: the environment and the compose text are empty.
+/// The same without what can be large: the environment, the plan and the compose text are empty.
 macro_rules! select_brief {
     ($rest:literal) => {
         concat!(
             "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
                     image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain,
-                    cast('' as text) as env_sealed, cast(null as text) as compose, vps_id, vps_ip, deployed_at,
-                    error_code, error_message, created_at, updated_at
+                    cast('' as text) as env_sealed, cast(null as text) as compose, cast(null as text) as plan, vps_id, vps_ip,
+                    deployed_at, prepared_at, replaced_id, watched_until, error_code, error_message, created_at, updated_at
              from deployments ",
             $rest
         )
@@ -83,12 +89,8 @@ pub struct NewDeployment {
     pub build: Option<BuildId>,
     /// From [`next_sequence`], in the same transaction.
     pub sequence: i64,
-    pub image_repository: String,
     pub image_tag: Option<String>,
-    pub image_digest: String,
-    pub port: i64,
-    pub health_path: String,
-    pub domain: String,
+    pub plan: ReleasePlan,
     /// Sealed for [`ENV_FIELD`].
     pub env_sealed: String,
 }
@@ -114,9 +116,16 @@ pub struct Deployment {
     pub traefik_domain: String,
     pub env_sealed: String,
     pub compose: Option<String>,
+    plan: Option<String>,
     pub vps_id: Option<String>,
     pub vps_ip: Option<String>,
     pub deployed_at: Option<i64>,
+    /// When its release command ended well.
+    pub prepared_at: Option<i64>,
+    /// What served before it.
+    pub replaced: Option<DeploymentId>,
+    /// Until when it is watched after the switch; `None` when that is over.
+    pub watched_until: Option<i64>,
     pub error_code: Option<String>,
     pub error_message: Option<String>,
     pub created_at: i64,
@@ -143,9 +152,13 @@ fn read(r: &Row) -> Result<Deployment, DbError> {
         traefik_domain: r.text("traefik_domain")?,
         env_sealed: r.text("env_sealed")?,
         compose: r.opt_text("compose")?,
+        plan: r.opt_text("plan")?,
         vps_id: r.opt_text("vps_id")?,
         vps_ip: r.opt_text("vps_ip")?,
         deployed_at: r.opt_int("deployed_at")?,
+        prepared_at: r.opt_int("prepared_at")?,
+        replaced: r.opt_parse("replaced_id")?,
+        watched_until: r.opt_int("watched_until")?,
         error_code: r.opt_text("error_code")?,
         error_message: r.opt_text("error_message")?,
         created_at: r.int("created_at")?,
@@ -165,11 +178,11 @@ pub async fn next_sequence(tx: &mut Tx, client: ClientId, server: ServerId, app:
 
 /// Records a deployment that was asked for, with status `pending`.
 pub async fn insert(tx: &mut Tx, db: &Db, new: &NewDeployment) -> Result<(), DbError> {
-    let now = db.now_ms();
+    let (now, main) = (db.now_ms(), plan::main(&new.plan));
     sql("insert into deployments (id, client_id, app_id, customer_id, server_id, build_id, sequence, image_repository,
-                                  image_tag_deployed, image_digest, port, health_path, traefik_domain, env_sealed,
+                                  image_tag_deployed, image_digest, port, health_path, traefik_domain, env_sealed, plan,
                                   created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)")
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)")
     .text(new.id)
     .text(new.client)
     .text(new.app)
@@ -177,16 +190,18 @@ pub async fn insert(tx: &mut Tx, db: &Db, new: &NewDeployment) -> Result<(), DbE
     .text(new.server)
     .opt_text(new.build)
     .int(new.sequence)
-    .text(&new.image_repository)
+    .text(main.repository)
     .opt_text(new.image_tag.as_ref())
-    .text(&new.image_digest)
-    .int(new.port)
-    .text(&new.health_path)
-    .text(&new.domain)
+    .text(main.digest)
+    .int(main.port)
+    .text(main.health_path)
+    .text(main.domain)
     .text(&new.env_sealed)
+    .text(plan::text(&new.plan)?)
     .int(now)
     .execute(&mut *tx)
     .await?;
+    plan::insert_domains(tx, new.id, &new.plan).await?;
     event(tx, new.client, new.id, DeploymentStatus::Pending, None, now).await
 }
 

@@ -25,15 +25,24 @@ pub async fn claim(tx: &mut Tx, now: i64, domain: &DomainName, holder: &Holder) 
     Ok(claim.execute(tx).await? == 1)
 }
 
+/// The statement for domains that no deployment holds. One that was replaced holds its own as long as its successor is
+/// watched: it may have to come back.
+macro_rules! unused {
+    ($statement:literal) => {
+        concat!(
+            $statement,
+            " and not exists (select 1 from deployment_domains n join deployments d on d.id = n.deployment_id
+                where n.domain = domains.domain and d.server_id = domains.server_id and d.app_id = domains.app_id
+                  and (d.status not in ('superseded', 'deleted', 'failed', 'rolled_back', 'cancelled')
+                    or exists (select 1 from deployments w where w.replaced_id = d.id and w.status = 'live'
+                      and w.watched_until is not null)))"
+        )
+    };
+}
+
 /// Frees a domain, whoever holds it, if no deployment serves it or may come to serve it.
 pub async fn release_stale(tx: &mut Tx, domain: &DomainName) -> Result<u64, DbError> {
-    sql("delete from domains where domain = $1
-           and not exists (select 1 from deployments d where d.server_id = domains.server_id
-             and d.app_id = domains.app_id and d.traefik_domain = domains.domain
-             and d.status not in ('superseded', 'deleted', 'failed', 'rolled_back', 'cancelled'))")
-    .text(domain)
-    .execute(tx)
-    .await
+    sql(unused!("delete from domains where domain = $1")).text(domain).execute(tx).await
 }
 
 /// Frees the domains of a server (and app, when one is given) that no deployment holds or may come to hold any more.
@@ -43,10 +52,9 @@ pub async fn release_unused(
     server: ServerId,
     app: Option<AppId>,
 ) -> Result<u64, DbError> {
-    sql("delete from domains where server_id = $1 and client_id = $2 and (cast($3 as text) is null or app_id = $3)
-           and not exists (select 1 from deployments d where d.server_id = domains.server_id
-             and d.app_id = domains.app_id and d.traefik_domain = domains.domain
-             and d.status not in ('superseded', 'deleted', 'failed', 'rolled_back', 'cancelled'))")
+    sql(unused!(
+        "delete from domains where server_id = $1 and client_id = $2 and (cast($3 as text) is null or app_id = $3)"
+    ))
     .text(server)
     .text(client)
     .opt_text(app)

@@ -17,6 +17,7 @@ pub mod api_keys;
 pub mod apps;
 pub mod builds;
 pub mod clients;
+pub mod components;
 pub mod counts;
 pub mod customers;
 pub mod deploy_keys;
@@ -34,6 +35,7 @@ pub mod provider_accounts;
 pub mod registry_grants;
 #[cfg(feature = "testing")]
 pub mod scratch;
+pub mod services;
 pub mod sessions;
 pub mod status_events;
 pub mod users;

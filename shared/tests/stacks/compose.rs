@@ -10,10 +10,15 @@ use std::{
 };
 
 use libtest_mimic::Failed;
+use serde_json::json;
 use shared::{
-    domain::{AppId, DeploymentId, Port},
+    domain::{
+        AppId, DeploymentId, ServiceId,
+        component::{Component, ComponentKind, Resources},
+    },
     generate::{
-        DeploymentCompose, EdgeCompose, Limits, deployment_compose, edge_compose, fallback_health_test, preview_compose,
+        EdgeCompose, ManagedService, ReleaseCompose, ReleaseService, edge_compose, health_test, managed_compose,
+        preview_compose, release_compose,
     },
 };
 use uuid::Uuid;
@@ -31,7 +36,7 @@ pub fn check(apps: &[App]) -> Result<(), Failed> {
         write(directory.path(), &app.name, &preview_compose(&found, "Dockerfile").map_err(|e| e.to_string())?)?;
     }
     for (name, text) in releases()? {
-        write(directory.path(), name, &text)?;
+        write(directory.path(), &name, &text)?;
     }
     clean(&lint(&dclint, directory.path(), &[])?)?;
     let edge = tempfile::tempdir()?;
@@ -89,28 +94,44 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T,
     text.parse().map_err(|e| format!("{text}: {e}").into())
 }
 
-/// One whose image has its own health check, and one that is asked from inside.
-fn releases() -> Result<[(&'static str, String); 2], Failed> {
-    let own = DeploymentCompose {
-        project: parsed("shop-r7")?,
-        repository: parsed("registry.example:5443/c1/a1")?,
-        digest: parsed(&format!("sha256:{}", "0a".repeat(32)))?,
-        env_file: "/srv/byop/shop-r7/env".into(),
-        domain: parsed("shop.example.com")?,
-        port: Port::saturating(3000),
-        health_test: None,
-        router: parsed("shop-r7")?,
-        priority: 7,
-        deployment: DeploymentId(Uuid::from_u128(7)),
-        app: AppId(Uuid::from_u128(1)),
-        cert_resolver: parsed("byop")?,
-        limits: Limits::default(),
-        network: parsed("edge")?,
+/// One with a component of each kind, and the services that the engine runs beside it.
+fn releases() -> Result<Vec<(String, String)>, Failed> {
+    let image = parsed(&format!("registry.example:5443/c1/a1@sha256:{}", "0a".repeat(32)))?;
+    let components: Vec<Component> = serde_json::from_value(json!([
+        {"name": "web", "kind": "web", "port": 3000, "links": ["jobs"], "health": {"kind": "http", "path": "/healthz"}},
+        {"name": "api", "kind": "web", "port": 4000, "path": "/api", "replicas": 2},
+        {"name": "jobs", "kind": "worker", "volumes": [{"name": "files", "path": "/data"}]},
+        {"name": "nightly", "kind": "cron", "schedule": "0 3 * * *", "command": ["clean"]},
+        {"name": "migrate", "kind": "release", "command": ["migrate"]},
+    ]))?;
+    let service = |component| ReleaseService {
+        component,
+        image: &image,
+        env_file: format!("/srv/byop/shop-r7/{}.env", component.name),
+        health_test: health_test(component, true),
     };
-    let health_test = Some(fallback_health_test(own.port, &parsed("/healthz")?));
-    let asked = DeploymentCompose { health_test, ..own.clone() };
-    let text = |spec: &DeploymentCompose| deployment_compose(spec).map_err(|e| e.to_string());
-    Ok([("release-own", text(&own)?), ("release-asked", text(&asked)?)])
+    let app = AppId(Uuid::from_u128(1));
+    let release = ReleaseCompose {
+        project: parsed("shop-r7")?,
+        deployment: DeploymentId(Uuid::from_u128(7)),
+        app,
+        edge: parsed("edge")?,
+        services: components.iter().map(service).collect(),
+    };
+    let mut files = vec![("release".to_owned(), release_compose(&release).map_err(|e| e.to_string())?)];
+    for kind in [ComponentKind::Postgres, ComponentKind::Mysql, ComponentKind::Redis] {
+        let managed = ManagedService {
+            id: ServiceId(Uuid::from_u128(9)),
+            app,
+            component: parsed("db")?,
+            kind,
+            image: format!("{kind}:1.0"),
+            env_file: "/srv/byop/db.env".into(),
+            resources: Resources::default(),
+        };
+        files.push((format!("managed-{kind}"), managed_compose(&managed).map_err(|e| e.to_string())?));
+    }
+    Ok(files)
 }
 
 fn proxy() -> Result<String, Failed> {

@@ -1,19 +1,32 @@
 //! What is done for a release, one step a file. Every step may be repeated at any time.
 
 mod claim;
+mod drain;
+mod evidence;
 mod name;
+mod place;
+mod prepare;
 mod pull;
 mod retire;
+mod route;
 mod server;
+mod services;
 mod start;
 mod switch;
 mod verify;
+mod watch;
 
 pub use claim::{claim, raise_epoch};
+pub use drain::drain;
 pub use name::{Lookup, leads_here};
+pub use place::{make_room, place};
+pub use prepare::run_release_command;
 pub use pull::pull;
-pub use retire::{retire_others, stop_units, take_down, wipe};
+pub use retire::{forget, prune, retire_others, stop_units, take_down, wipe};
+pub use route::{lead_nowhere, lead_to};
 pub use server::ready_server;
-pub use start::{place_env, start};
-pub use switch::answers_outside;
+pub use services::start_services;
+pub use start::{revive, start, stop_others, write_compose};
+pub use switch::{answers_outside, looks_well};
 pub use verify::healthy;
+pub use watch::error_rate;

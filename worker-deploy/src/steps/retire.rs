@@ -1,22 +1,27 @@
 //! Taking releases down.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use shared::{
     failure::Failure,
+    generate,
     ssh::{Exec, Session},
 };
 
 use crate::{log::DeployLog, release::Release};
 
-const LIMIT: Duration = Duration::from_secs(180);
-/// How many releases' images stay on the server: the one that runs and the one before.
-const KEPT_IMAGES: usize = 2;
+/// Longer than any container may take to end.
+const LIMIT: Duration = Duration::from_secs(720);
 
-/// Arguments: project, the app's directory, the directory of registry passwords, the release's directory.
+/// Arguments: project, the app's directory, the directory of registry passwords, the release's directory, the app, its
+/// network, its routes. When no other release of the app is left, and no service, everything of the app goes.
 const FORGET: &str = r#"set -eu
 rm -rf /run/byop/units/"$1"-* "$3" "$4"
-for other in "$2"/*/; do [ ! -d "$other" ] || exit 0; done
+for other in "$2"/*-*-*-*-*/; do [ ! -d "$other" ] || exit 0; done
+rm -f "$7"
+docker volume ls -q --filter "label=byop.app=$5" | xargs -r docker volume rm >/dev/null
+[ -z "$(docker ps -aq --filter "label=byop.managed=$5")" ] || exit 0
+docker network rm "$6" >/dev/null 2>&1 || ! docker network inspect "$6" >/dev/null 2>&1
 rm -rf "$2"
 "#;
 
@@ -24,24 +29,34 @@ rm -rf "$2"
 const PROJECTS: &str = r#"docker ps -a --filter "label=byop.app=$1" \
   --format '{{.Label "com.docker.compose.project"}}' | sort -u"#;
 
-/// Arguments: repository, then the digests that stay. An image in use stays too.
+/// Arguments: the list of images that we brought, then those that stay. One in use stays too, and stays in the list.
 const PRUNE: &str = r#"set -eu
-repository=$1; shift
-docker image ls --digests --no-trunc --format '{{.Repository}}@{{.Digest}}' "$repository" | sort -u |
-while read -r image; do
+list=$1; shift
+[ -s "$list" ] || exit 0
+sort -u "$list" | while read -r image; do
   keep=
-  for digest in "$@"; do [ "$image" != "$repository@$digest" ] || keep=1; done
-  [ -n "$keep" ] || docker image rm "$image" >/dev/null 2>&1 || :
+  for kept in "$@"; do [ "$image" != "$kept" ] || keep=1; done
+  [ -n "$keep" ] || docker image rm "$image" >/dev/null 2>&1 || ! docker image inspect "$image" >/dev/null 2>&1 || keep=1
+  [ -z "$keep" ] || printf '%s\n' "$image"
+done >"$list.tmp"
+mv "$list.tmp" "$list"
+"#;
+
+/// Arguments: the app's directory, the directory of this release, and whether this one stays: then the others' files go,
+/// else its own.
+const TIDY: &str = r#"set -eu
+forget() {
+  id=$(basename "$1")
+  rm -rf "$1" /run/byop/units/"d-$(printf %s "$id" | tr -d -)"-*
+}
+if [ "$3" = own ]; then forget "$2"; exit; fi
+for other in "$1"/*-*-*-*-*/; do
+  [ ! -d "$other" ] || [ "${other%/}" = "$2" ] || forget "${other%/}"
 done
 "#;
 
-/// Takes down every other release of the app on the server, and forgets images that no rollback needs.
-pub async fn retire_others(
-    session: &Session,
-    release: &Release,
-    recent_digests: &[String],
-    log: &DeployLog,
-) -> Result<(), Failure> {
+/// Takes down every other release of the app on the server, and removes its files.
+pub async fn retire_others(session: &Session, release: &Release, log: &DeployLog) -> Result<(), Failure> {
     let app = release.deployment.app.to_string();
     let projects = session.script(PROJECTS, &[&app], Exec::default()).await?;
     let own = release.project();
@@ -49,14 +64,25 @@ pub async fn retire_others(
         log.write(&format!("stopping the previous release {project}")).await;
         down(session, release, project).await?;
     }
-    prune(session, release, &recent_digests[..recent_digests.len().min(KEPT_IMAGES)]).await
+    tidy(session, release, "others").await
 }
 
-/// Removes the app's images but those with the given digests and those in use.
-async fn prune(session: &Session, release: &Release, kept: &[String]) -> Result<(), Failure> {
-    let repository = release.image.to_string();
-    let args: Vec<&str> = [repository.as_str()].into_iter().chain(kept.iter().map(String::as_str)).collect();
-    session.script(PRUNE, &args, Exec::default()).await?;
+/// Removes the files of a release that was taken down.
+pub async fn forget(session: &Session, release: &Release) -> Result<(), Failure> {
+    tidy(session, release, "own").await
+}
+
+async fn tidy(session: &Session, release: &Release, whose: &str) -> Result<(), Failure> {
+    session.script(TIDY, &[&release.app_dir(), &release.dir(), whose], Exec::default()).await?;
+    Ok(())
+}
+
+/// Removes the images that we brought for the app but those given and those in use.
+pub async fn prune(session: &Session, release: &Release, kept: &BTreeSet<String>) -> Result<(), Failure> {
+    let list = format!("{}/images", release.app_dir());
+    let args: Vec<&str> = [list.as_str()].into_iter().chain(kept.iter().map(String::as_str)).collect();
+    let how = Exec { timeout: Duration::from_secs(120), ..Exec::default() };
+    session.script(PRUNE, &args, how).await?;
     Ok(())
 }
 
@@ -71,26 +97,40 @@ pub async fn take_down(session: &Session, release: &Release) -> Result<(), Failu
 }
 
 /// Takes this release down and removes everything of it; of the app too when nothing else of it is left.
-pub async fn wipe(session: &Session, release: &Release) -> Result<(), Failure> {
+pub async fn wipe(session: &Session, release: &Release, kept: &BTreeSet<String>) -> Result<(), Failure> {
     down(session, release, &release.project()).await?;
-    let (project, app, config) = (release.project(), release.app_dir(), release.docker_config());
-    session.script(FORGET, &[&project, &app, &config, &release.dir()], Exec::default()).await.map(|_| ())?;
-    prune(session, release, &[]).await
+    prune(session, release, kept).await?;
+    let app = release.deployment.app;
+    let args = [
+        release.project(),
+        release.app_dir(),
+        release.docker_config(),
+        release.dir(),
+        app.to_string(),
+        generate::app_network(app),
+        release.routes_file(),
+    ];
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    session.script(FORGET, &args, Exec::default()).await?;
+    Ok(())
 }
 
 /// Ends what an earlier attempt of this release may still be doing.
 pub async fn stop_units(session: &Session, release: &Release) -> Result<(), Failure> {
-    for step in ["pull", "trial", "up"] {
+    for step in ["pull", "release", "up"] {
         session.stop_unit(&format!("{}-{step}", release.project())).await?;
     }
+    // What a stopped client of Docker leaves behind.
+    let container = format!("{}-release", release.project());
+    session.exec(&["docker", "rm", "-f", &container], Exec::default()).await?;
     session.run(&["rm", "-rf", &release.docker_config()], Exec::default()).await?;
     Ok(())
 }
 
 async fn down(session: &Session, release: &Release, project: &str) -> Result<(), Failure> {
-    // Works without the compose file, which may be gone.
+    // Works without the compose file, which may be gone. Each container is given the time that its component has.
     let argv = ["docker", "compose", "--ansi", "never", "-p", project, "down", "--volumes", "--remove-orphans"];
-    let argv = argv.into_iter().chain(["--timeout", "30"]).map(String::from).collect();
+    let argv = argv.into_iter().map(String::from).collect();
     let result = session.run_unit(&release.unit(&format!("down-{}", &project[2..]), argv, LIMIT)).await?;
     if result.success() {
         return Ok(());
@@ -105,7 +145,14 @@ mod tests {
     #[test]
     fn only_our_projects_are_taken_down() {
         assert!(is_ours("d-0190a8b0c1d27e3f8a9b0c1d2e3f4a5b"));
-        for other in ["byop-edge", "d-", "d-x", "shop", "d-0190a8b0c1d27e3f8a9b0c1d2e3f4a5g"] {
+        for other in [
+            "byop-edge",
+            "d-",
+            "d-x",
+            "shop",
+            "s-0190a8b0c1d27e3f8a9b0c1d2e3f4a5b",
+            "d-0190a8b0c1d27e3f8a9b0c1d2e3f4a5g",
+        ] {
             assert!(!is_ours(other), "{other}");
         }
     }

@@ -1,19 +1,27 @@
-//! Starting a release beside the one that runs.
+//! Starting a release beside the one that runs, or in its place where two cannot run at once.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
+    domain::component::{ComponentKind, Health},
     failure::Failure,
-    generate::{self, DeploymentCompose},
+    generate::{self, ReleaseCompose, ReleaseService},
     ssh::{Exec, Session},
-    store::{Db, deployments},
+    store::{
+        Db,
+        deployments::{self, Deployment},
+    },
 };
 
-use super::verify::healthy;
-use crate::{log::DeployLog, release::Release};
+use super::evidence::not_well;
+use crate::{
+    log::DeployLog,
+    release::{Part, Release, compose},
+};
 
-const LOG_LINES: &str = "40";
-/// Whether the image can test itself: with what it says, or with a client it has.
+const STOP_LIMIT: Duration = Duration::from_secs(660);
+
+/// Argument: image. Whether it can test itself: with what it says, or with a client it has.
 const PROBE_KIND: &str = r#"set -eu
 if [ "$(docker image inspect --format '{{if .Config.Healthcheck}}own{{end}}' "$1")" = own ]; then echo own; exit; fi
 timeout 60 docker run --rm --network none --entrypoint sh "$1" -c 'command -v grep >/dev/null &&
@@ -21,94 +29,47 @@ timeout 60 docker run --rm --network none --entrypoint sh "$1" -c 'command -v gr
   >/dev/null 2>&1 && echo client || echo none
 "#;
 
-/// Puts the environment file in place.
-pub async fn place_env(session: &Session, release: &Release) -> Result<(), Failure> {
-    let text = generate::env_file_text(&release.env)
-        .map_err(|e| Failure::permanent("env_invalid", format!("the environment cannot be used: {e}")))?;
-    Ok(session.put_file(&format!("{}/env", release.dir()), text, "0600").await?)
-}
-
-/// How a release can be seen to be healthy.
+/// How an image can be seen to be healthy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Probe {
-    /// By the image's own health check.
+    /// By its own health check.
     Own,
-    /// By a client that the image has.
+    /// By a client that it has.
     Client,
-    /// Only from outside: Docker cannot tell Traefik that it is not yet, or no longer, healthy.
+    /// Only from outside.
     Outside,
 }
 
-/// Starts the release's project and waits until its container is healthy. The earlier release is not touched: Traefik
-/// sees a container once its health check passes. One without any would be sent requests at once, so it is tried without
-/// a route first, and started anew once it has answered.
-pub async fn start(
-    session: &Session,
-    db: &Db,
-    release: &Release,
-    limit: Duration,
-    log: &DeployLog,
-) -> Result<(), Failure> {
-    let probe = probe(session, release).await?;
-    let compose = compose_text(release, probe)?;
-    if !deployments::set_compose(db, release.fence, release.deployment.id, &compose).await? {
+/// Puts the release's compose file in place and keeps it for the client.
+pub async fn write_compose(session: &Session, db: &Db, release: &Release) -> Result<(), Failure> {
+    let mut probes = BTreeMap::new();
+    for part in release.parts.iter().filter(|part| asks_image(part)) {
+        let image = part.image.to_string();
+        if !probes.contains_key(&image) {
+            let kind = probe(session, &image).await?;
+            probes.insert(image, kind);
+        }
+    }
+    let text = compose_text(release, &probes)?;
+    if !deployments::set_compose(db, release.fence, release.deployment.id, &text).await? {
         return Err(Failure::Stopped);
     }
-    session.put_file(&release.compose_file(), compose, "0600").await?;
-    if probe == Probe::Outside {
-        log.write("the image has no health check and no client for one: it is tried without a route first").await;
-        session.put_file(&release.unrouted_file(), generate::UNROUTED, "0600").await?;
-        up(session, release, "trial", &["-f", &release.unrouted_file()], limit, log).await?;
-        healthy(session, release, limit, log).await?;
+    Ok(session.put_file(&release.compose_file(), text, "0600").await?)
+}
+
+/// Whether it depends on the image how the component is tested.
+fn asks_image(part: &Part) -> bool {
+    let c = &part.frozen.component;
+    match c.health {
+        None => c.kind == ComponentKind::Web,
+        Some(Health::Http { .. }) => true,
+        Some(Health::Tcp | Health::Command { .. }) => false,
     }
-    log.write("starting the container").await;
-    up(session, release, "up", &[], limit, log).await
 }
 
-/// `compose up` as the unit `step`, with further files laid over the release's own.
-async fn up(
-    session: &Session,
-    release: &Release,
-    step: &str,
-    over: &[&str],
-    limit: Duration,
-    log: &DeployLog,
-) -> Result<(), Failure> {
-    let seconds = limit.as_secs().to_string();
-    let up = ["up", "-d", "--wait", "--wait-timeout", &seconds, "--no-build", "--pull", "never", "--remove-orphans"];
-    let argv = compose_argv(release, &[over, &up].concat());
-    let result = session.run_unit(&release.unit(step, argv, limit + Duration::from_secs(60))).await?;
-    log.write(&result.log).await;
-    if result.success() {
-        return Ok(());
-    }
-    let said = log.masked(result.log.trim());
-    if container(session, release).await?.is_none() {
-        return Err(Failure::transient("start_failed", format!("the container cannot be made: {}", last_line(&said))));
-    }
-    Err(unhealthy(session, release, last_line(&said), log).await)
-}
-
-/// The id of the release's container, whatever its state.
-async fn container(session: &Session, release: &Release) -> Result<Option<String>, Failure> {
-    let label = format!("label=com.docker.compose.project={}", release.project());
-    let ids = session.run(&["docker", "ps", "-aq", "--filter", &label], Exec::default()).await?;
-    Ok(ids.lines().next().map(str::to_owned))
-}
-
-fn last_line(text: &str) -> &str {
-    text.lines().last().unwrap_or("no output")
-}
-
-/// `docker compose` for the release's project.
-fn compose_argv(release: &Release, command: &[&str]) -> Vec<String> {
-    let (project, file) = (release.project(), release.compose_file());
-    let head = ["docker", "compose", "--ansi", "never", "-p", &project, "-f", &file];
-    head.iter().chain(command).map(|word| (*word).to_owned()).collect()
-}
-
-async fn probe(session: &Session, release: &Release) -> Result<Probe, Failure> {
-    let kind = session.script(PROBE_KIND, &[&release.pinned_image()], Exec::default()).await?;
+async fn probe(session: &Session, image: &str) -> Result<Probe, Failure> {
+    let how = Exec { timeout: Duration::from_secs(90), ..Exec::default() };
+    let kind = session.script(PROBE_KIND, &[image], how).await?;
     Ok(match kind.trim() {
         "own" => Probe::Own,
         "client" => Probe::Client,
@@ -116,44 +77,91 @@ async fn probe(session: &Session, release: &Release) -> Result<Probe, Failure> {
     })
 }
 
-fn compose_text(release: &Release, probe: Probe) -> Result<String, Failure> {
+fn compose_text(release: &Release, probes: &BTreeMap<String, Probe>) -> Result<String, Failure> {
     let wrong = |what: &str| Failure::permanent("release_invalid", format!("the release's {what} cannot be used"));
-    let d = &release.deployment;
-    let port = u16::try_from(d.port).ok().and_then(|p| p.try_into().ok()).ok_or_else(|| wrong("port"))?;
-    let path = d.health_path.parse().map_err(|_| wrong("health path"))?;
-    let health_test = (probe == Probe::Client).then(|| generate::fallback_health_test(port, &path));
-    let spec = DeploymentCompose {
+    let spec = ReleaseCompose {
         project: release.project().parse().map_err(|_| wrong("name"))?,
-        repository: release.image.clone(),
-        digest: d.image_digest.parse().map_err(|_| wrong("digest"))?,
-        env_file: format!("{}/env", release.dir()),
-        domain: d.traefik_domain.parse().map_err(|_| wrong("domain"))?,
-        port,
-        health_test,
-        router: release.project().parse().map_err(|_| wrong("name"))?,
-        priority: u32::try_from(d.sequence).map_err(|_| wrong("number"))?,
-        deployment: d.id,
-        app: d.app,
-        cert_resolver: "byop".parse().map_err(|_| wrong("resolver"))?,
-        limits: generate::Limits::default(),
-        network: "edge".parse().map_err(|_| wrong("network"))?,
+        deployment: release.deployment.id,
+        app: release.deployment.app,
+        edge: "edge".parse().map_err(|_| wrong("network"))?,
+        services: release.parts.iter().map(|part| service(release, part, probes)).collect(),
     };
-    generate::deployment_compose(&spec).map_err(|e| Failure::permanent("release_invalid", e.to_string()))
+    generate::release_compose(&spec).map_err(|e| Failure::permanent("release_invalid", e.to_string()))
 }
 
-/// The failure that tells what the container said last; of one that never ran, what Docker said of it.
-pub async fn unhealthy(session: &Session, release: &Release, docker_said: &str, log: &DeployLog) -> Failure {
-    let argv = compose_argv(release, &["logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES]);
-    let said = match session.exec(&argv, Exec::default()).await {
-        Ok(output) => format!("{}{}", output.stdout_text(), output.stderr_text()),
-        Err(e) if e.is_transient() => return e.into(),
-        Err(e) => e.to_string(),
-    };
-    let said = log.masked(said.trim());
-    let said = if said.is_empty() { docker_said } else { &said };
-    log.write("the container did not become healthy; its last lines:").await;
-    log.write(said).await;
-    let (port, path) = (release.deployment.port, &release.deployment.health_path);
-    let what = format!("the container did not become healthy on port {port}, path {path}");
-    Failure::permanent("unhealthy", if said.is_empty() { what } else { format!("{what}; its last lines:\n{said}") })
+fn service<'a>(release: &Release, part: &'a Part, probes: &BTreeMap<String, Probe>) -> ReleaseService<'a> {
+    ReleaseService {
+        component: &part.frozen.component,
+        image: &part.image,
+        env_file: format!("{}/{}.env", release.dir(), part.frozen.component.name),
+        health_test: health_test(part, probes.get(&part.image.to_string()).copied()),
+    }
+}
+
+/// A `web` component of which nothing is said is asked for its path, unless its image tests itself.
+fn health_test(part: &Part, probe: Option<Probe>) -> Option<Vec<String>> {
+    let c = &part.frozen.component;
+    match (c.kind, &c.health, c.port, probe) {
+        (ComponentKind::Web, None, Some(port), Some(Probe::Client)) => {
+            Some(generate::fallback_health_test(port, &part.frozen.health_path))
+        }
+        (_, None, ..) => None,
+        (_, Some(_), _, probe) => {
+            // An image that has its own test may or may not have a client; what the client declared counts if it can.
+            generate::health_test(c, probe == Some(Probe::Client))
+        }
+    }
+}
+
+/// `compose up`; nothing is led to the release by that.
+pub async fn start(session: &Session, release: &Release, limit: Duration, log: &DeployLog) -> Result<(), Failure> {
+    if release.lasting().next().is_none() {
+        return Ok(());
+    }
+    log.write("starting the containers").await;
+    let seconds = limit.as_secs().to_string();
+    let up = ["up", "-d", "--wait", "--wait-timeout", &seconds, "--no-build", "--pull", "never", "--remove-orphans"];
+    let unit = release.unit("up", release.compose(&up), limit + Duration::from_secs(60));
+    let result = session.run_unit(&unit).await?;
+    log.write(&result.log).await;
+    if result.success() {
+        return Ok(());
+    }
+    let said = log.masked(result.log.trim());
+    if said.contains("no space left on device") {
+        return Err(Failure::permanent("disk_full", format!("the server's disk is full: {}", last_line(&said))));
+    }
+    Err(not_well(session, release, last_line(&said), log).await)
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or("no output")
+}
+
+/// Stops the containers of the app's other releases, which stay where they are.
+pub async fn stop_others(session: &Session, release: &Release, live: &[Deployment]) -> Result<(), Failure> {
+    for other in live {
+        let argv = compose(other, &["stop"]);
+        let unit = release.unit(&format!("pause-{}", other.id.0.simple()), argv, STOP_LIMIT);
+        let result = session.run_unit(&unit).await?;
+        if !result.success() {
+            let message = format!("the previous release cannot be stopped: {}", result.log.trim());
+            return Err(Failure::transient("stop_failed", message));
+        }
+    }
+    Ok(())
+}
+
+/// Starts the containers of a release again that were stopped to make room for one that came to nothing.
+pub async fn revive(session: &Session, release: &Release, other: &Deployment) -> Result<(), Failure> {
+    let argv = compose(other, &["start"]);
+    let unit = release.unit(&format!("revive-{}", other.id.0.simple()), argv, STOP_LIMIT);
+    let result = session.run_unit(&unit).await?;
+    match result.success() {
+        true => Ok(()),
+        false => {
+            let message = format!("the previous release cannot be started again: {}", result.log.trim());
+            Err(Failure::transient("revive_failed", message))
+        }
+    }
 }

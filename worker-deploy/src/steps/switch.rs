@@ -35,6 +35,16 @@ pub async fn answers_outside(server: &Server, release: &Release, settings: &Sett
     }
 }
 
+/// One look from outside; what is wrong, in words, if something is.
+pub async fn looks_well(
+    server: &Server,
+    release: &Release,
+    settings: &Settings,
+) -> Result<Result<(), String>, Failure> {
+    let address = outside_address(server, settings.dev_mode).await?;
+    Ok(ask(&client(release, address, settings.verify_ca.as_deref())?, release).await)
+}
+
 async fn outside_address(server: &Server, dev_mode: bool) -> Result<SocketAddr, Failure> {
     let host = server.address.as_deref().unwrap_or_default();
     Ok(resolve(host, HTTPS, server.reach(dev_mode)).await?)
@@ -56,16 +66,30 @@ fn client(release: &Release, address: SocketAddr, verify_ca: Option<&[u8]>) -> R
     builder.build().map_err(unusable)
 }
 
+/// Asks for the deployment's own domain. Below it there may be no component for the whole: then the first one's path.
 async fn ask(client: &Client, release: &Release) -> Result<(), String> {
     let d = &release.deployment;
-    let url = format!("https://{}{}", d.traefik_domain, d.health_path);
+    let url = format!("https://{}{}", d.traefik_domain, asked_path(release));
     let answer = client.get(url).send().await.map_err(|e| innermost(&e))?;
     let shown = answer.headers().get(RELEASE_HEADER).and_then(|v| v.to_str().ok());
     if shown != Some(d.id.to_string().as_str()) {
         return Err("the edge does not lead to it yet".to_owned());
     }
     let status = answer.status().as_u16();
-    if good(status, &d.health_path) { Ok(()) } else { Err(format!("it answers with status {status}")) }
+    if good(status, &d.health_path) || (status < 500 && asked_path(release) != d.health_path) {
+        Ok(())
+    } else {
+        Err(format!("it answers with status {status}"))
+    }
+}
+
+/// Where the main component is asked from outside: its health path when that is among its own paths.
+fn asked_path(release: &Release) -> &str {
+    let health = release.deployment.health_path.as_str();
+    match release.web().find(|part| part.frozen.component.path.is_none()) {
+        Some(_) => health,
+        None => release.web().find_map(|part| part.frozen.component.path.as_ref()).map_or(health, |path| path.as_str()),
+    }
 }
 
 /// The cause that a person can use: the outermost message only says that sending failed.

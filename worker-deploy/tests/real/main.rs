@@ -2,6 +2,8 @@
 //! (`BYOP_TEST_ENV_FILE`).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod components;
+mod failures;
 mod registry;
 mod world;
 
@@ -140,7 +142,21 @@ async fn an_image_that_nothing_can_look_into_gets_no_request_before_it_answers()
 async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
     let Some(world) = world("crash at every step").await else { return };
     let digest = world.image("crash");
-    for step in ["naming", "preparing", "pulling", "starting", "verifying", "switching", "live", "retiring"] {
+    const STEPS: &[&str] = &[
+        "naming",
+        "preparing",
+        "pulling",
+        "services",
+        "writing",
+        "commanding",
+        "starting",
+        "verifying",
+        "switching",
+        "live",
+        "watching",
+        "retiring",
+    ];
+    for step in STEPS {
         for side in ["before", "after"] {
             let place = format!("{step}.{side}");
             let id = world.deployment(&digest, hello()).await;

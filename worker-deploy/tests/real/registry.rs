@@ -55,12 +55,25 @@ fn docker(args: &[&str]) -> String {
     String::from_utf8(out.stdout).unwrap().trim().to_owned()
 }
 
+/// An app that does what its environment and its arguments say.
 const SERVER_JS: &str = r#"const http = require('http');
-if (process.env.BROKEN) { console.log('cannot start: ' + process.env.BROKEN); process.exit(3); }
-if (process.env.SILENT) { setInterval(() => {}, 1000); process.on('SIGTERM', () => process.exit(0)); return; }
-http.createServer((q, r) => { r.end(process.env.WORD + ' ' + process.env.RELEASE); })
-  .listen(process.env.PORT, '0.0.0.0', () => console.log('listening'));
+const [, , command, ...rest] = process.argv;
+const env = process.env;
 process.on('SIGTERM', () => process.exit(0));
+if (command === 'say') { console.log(rest.join(' ')); process.exit(0); }
+if (command === 'fail') { console.log(rest.join(' ')); process.exit(7); }
+if (command === 'wait') { setInterval(() => {}, 1000); return; }
+if (env.BROKEN) { console.log('cannot start: ' + env.BROKEN); process.exit(3); }
+if (env.SILENT) { setInterval(() => {}, 1000); return; }
+if (env.GREEDY) { const kept = []; setInterval(() => kept.push(Buffer.alloc(8 << 20, 1)), 1); return; }
+let served = 0;
+http.createServer((q, r) => {
+  served++;
+  if (env.FAILS_AFTER && served > Number(env.FAILS_AFTER)) { r.statusCode = 500; }
+  const word = q.url.startsWith('/api') ? 'api ' + env.HOSTNAME : env.WORD;
+  const body = word + ' ' + env.RELEASE;
+  setTimeout(() => r.end(body), q.url.startsWith('/slow') ? 4000 : 0);
+}).listen(env.ELSEWHERE || env.PORT, '0.0.0.0', () => console.log('listening'));
 "#;
 
 /// Builds and pushes an image that differs by `release`, after some further `steps`; returns its digest.

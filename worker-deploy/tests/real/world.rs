@@ -9,14 +9,16 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use shared::{
     crash,
     domain::{
-        AppId, ClientId, CustomerId, DeploymentId, ServerId,
+        AppId, ClientId, CustomerId, DeploymentId, ServerId, ServiceId,
+        component::Component,
+        release::{Frozen, FrozenImage, ReleasePlan},
         status::{DeploymentStatus as Status, ServerStatus},
     },
     providers::LocalSettings,
     queue::{self, Handler, Job, JobKind, Lease, NewJob},
-    secrets::{MasterKey, Place},
+    secrets::{self, MasterKey, Place},
     ssh::{Exec, Session, Target},
-    store::{Asked, Db, deployments, log_segments, servers, sql},
+    store::{Asked, Db, deployments, log_segments, servers, services, sql},
 };
 use worker_provision::{ProvisionWorker, ServerSettings, clouds::Clouds};
 
@@ -34,7 +36,7 @@ pub struct World {
     pub db: Db,
     client: ClientId,
     customer: CustomerId,
-    app: AppId,
+    pub app: AppId,
     server: ServerId,
     registry: Registry,
     provisioner: ProvisionWorker,
@@ -160,7 +162,25 @@ impl World {
         image(&self.registry, self.dir.path(), &self.repository(), release, steps)
     }
 
+    /// A release of the one image as a `web` component.
     pub async fn deployment(&self, digest: &str, env: serde_json::Value) -> DeploymentId {
+        let web = serde_json::json!({ "name": "web", "kind": "web", "port": 3000 });
+        self.deploy(self.plan(digest, &[web]), env).await
+    }
+
+    /// Components, each of which runs the image unless it is managed.
+    pub fn plan(&self, digest: &str, components: &[serde_json::Value]) -> ReleasePlan {
+        let frozen = |component: &serde_json::Value| {
+            let component: Component = serde_json::from_value(component.clone()).unwrap();
+            let built = FrozenImage::Built { repository: self.repository(), digest: digest.parse().unwrap() };
+            let image = if component.kind.is_managed() { FrozenImage::Managed } else { built };
+            Frozen { component, image, health_path: "/".parse().unwrap() }
+        };
+        let domains = vec![self.domain.parse().unwrap()];
+        ReleasePlan { components: components.iter().map(frozen).collect(), domains, redirects: Vec::new() }
+    }
+
+    pub async fn deploy(&self, plan: ReleasePlan, env: serde_json::Value) -> DeploymentId {
         let id = DeploymentId::new();
         let row = id.to_string();
         let place = Place { client: self.client, field: deployments::ENV_FIELD, row: &row };
@@ -175,18 +195,43 @@ impl World {
             server: self.server,
             build: None,
             sequence,
-            image_repository: self.repository(),
             image_tag: Some("t".into()),
-            image_digest: digest.to_owned(),
-            port: 3000,
-            health_path: "/".into(),
-            domain: self.domain.clone(),
+            plan,
             env_sealed: sealed,
         };
         deployments::insert(&mut tx, &self.db, &new).await.unwrap();
         queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
         tx.commit().await.unwrap();
         id
+    }
+
+    /// Records a managed service, as the API does when a deployment is asked for.
+    pub async fn service(&self, component: &str, kind: &str, version: &str) {
+        let id = ServiceId::new();
+        let row = id.to_string();
+        let sealed = MasterKey::new(&KEY).unwrap();
+        let sealed = sealed.seal(services::place(self.client, &row), secrets::random_password().as_bytes()).unwrap();
+        let service = services::Service {
+            id,
+            client: self.client,
+            app: self.app,
+            customer: self.customer,
+            server: self.server,
+            component: component.parse().unwrap(),
+            kind: kind.parse().unwrap(),
+            version: version.parse().unwrap(),
+            password_sealed: sealed,
+            created_at: 0,
+        };
+        let mut tx = self.db.begin().await.unwrap();
+        services::insert_missing(&mut tx, &service).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// The one deployment that is live.
+    pub async fn live(&self) -> DeploymentId {
+        let live = sql("select id from deployments where app_id = $1 and status = 'live'");
+        live.text(self.app).fetch_one(&self.db, |r| r.parse("id")).await.unwrap()
     }
 
     pub async fn stop(&self, id: DeploymentId) {
@@ -216,7 +261,15 @@ impl World {
     }
 
     pub async fn log(&self, id: DeploymentId) -> String {
-        let segments = log_segments::list_after(&self.db, self.client, id, 0, 1000).await.unwrap();
+        self.log_of(id.0).await
+    }
+
+    pub async fn release_log(&self, id: DeploymentId) -> String {
+        self.log_of(deployments::release_log(id)).await
+    }
+
+    async fn log_of(&self, entity: uuid::Uuid) -> String {
+        let segments = log_segments::list_after(&self.db, self.client, entity, 0, 1000).await.unwrap();
         segments.into_iter().map(|s| s.text).collect::<Vec<_>>().join("\n")
     }
 
@@ -233,7 +286,7 @@ impl World {
             .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
             .env("BYOP_REGISTRY", &self.registry.pull)
             .env("BYOP_LEASE_S", "2")
-            .env("BYOP_RELEASE_DRAIN_S", "0")
+            .env("BYOP_WATCH_S", "1")
             .env("BYOP_HEALTH_TIMEOUT_S", "30")
             .env("BYOP_LOG_FORMAT", "text")
             .envs(settings.iter().copied())
@@ -245,7 +298,12 @@ impl World {
 
     /// A worker that dies at a place of its work, and is seen to.
     pub async fn dies_at(&self, place: &str) {
-        crash::dies(&mut self.worker(Some(place)).0, place).await;
+        self.dies_with(&[], place).await;
+    }
+
+    pub async fn dies_with(&self, settings: &[(&str, &str)], place: &str) {
+        let settings = [settings, &[("BYOP_CRASH_AT", place)]].concat();
+        crash::dies(&mut self.worker_with(&settings).0, place).await;
     }
 
     pub async fn settled(&self, id: DeploymentId, wanted: Status) {
@@ -288,8 +346,18 @@ impl World {
         }
     }
 
-    /// What a visitor sees, with the certificate verified.
+    /// What a visitor of the domain sees, with the certificate verified, and which release answered.
     pub async fn visit(&self) -> (String, String) {
+        let answer = self.ask("/").await;
+        let release = answer.headers()["x-byop-release"].to_str().unwrap().to_owned();
+        (answer.text().await.unwrap(), release)
+    }
+
+    pub async fn get_page(&self, path: &str) -> String {
+        self.ask(path).await.text().await.unwrap()
+    }
+
+    async fn ask(&self, path: &str) -> reqwest::Response {
         let ip = self.server().await.address.unwrap();
         let pem = std::fs::read(env("BYOP_VERIFY_CA_FILE")).unwrap();
         let roots = reqwest::Certificate::from_pem_bundle(&pem).unwrap();
@@ -300,9 +368,7 @@ impl World {
             .timeout(Duration::from_secs(10))
             .build()
             .unwrap();
-        let answer = client.get(format!("https://{}/", self.domain)).send().await.unwrap();
-        let release = answer.headers()["x-byop-release"].to_str().unwrap().to_owned();
-        (answer.text().await.unwrap(), release)
+        client.get(format!("https://{}{path}", self.domain)).send().await.unwrap()
     }
 
     pub async fn session(&self) -> Session {
@@ -322,6 +388,33 @@ impl World {
         let argv = ["docker", "ps", "-a", "--filter", "label=byop.app", "--format", "{{.Label \"byop.deployment\"}}"];
         let text = self.session().await.run(&argv, Exec::default()).await.unwrap();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// The folders of releases on the server, by their ids.
+    pub async fn release_dirs(&self) -> Vec<String> {
+        let dir = format!("/opt/byop/apps/{}", self.app);
+        let all = self.session().await.run(&["ls", &dir], Exec::default()).await.unwrap();
+        all.lines().filter(|name| name.parse::<DeploymentId>().is_ok()).map(str::to_owned).collect()
+    }
+
+    /// Nothing of the server can be reached from outside but by way of Traefik.
+    pub async fn assert_only_the_edge_publishes(&self) {
+        let argv = ["docker", "ps", "--format", "{{.Label \"byop.edge\"}} {{.Names}} {{.Ports}}"];
+        let all = self.session().await.run(&argv, Exec::default()).await.unwrap();
+        let open: Vec<&str> = all.lines().filter(|line| line.contains("->")).collect();
+        assert!(open.len() == 1 && open[0].starts_with("true byop-edge-traefik"), "{all}");
+        let mounts =
+            ["sh", "-c", "docker inspect $(docker ps -q --filter label=byop.edge) --format '{{json .Mounts}}'"];
+        let mounts = self.session().await.run(&mounts, Exec::default()).await.unwrap();
+        assert!(!mounts.contains("docker.sock"), "{mounts}");
+    }
+
+    /// What belongs to releases is read by root alone.
+    pub async fn assert_files_are_private(&self) {
+        let find =
+            format!("find /opt/byop/apps/{} -type f -perm /077; find /opt/byop/apps -maxdepth 1 -perm /077", self.app);
+        let open = self.session().await.run(&["sh", "-c", &find], Exec::default()).await.unwrap();
+        assert_eq!(open, "");
     }
 
     pub async fn assert_no_password_left(&self) {

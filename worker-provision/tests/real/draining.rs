@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use shared::{
-    domain::{AppId, DeploymentId, JobId, ServerId, status::ServerStatus},
+    domain::{
+        AppId, DeploymentId, JobId, Port, ServerId,
+        release::{FrozenImage, ReleasePlan},
+        status::ServerStatus,
+    },
     providers::{Local, Provider},
     queue::{self, Handler, JobKind, NewJob},
     store::{
@@ -26,12 +30,8 @@ async fn deployment(world: &World, server: ServerId, app: AppId) -> JobId {
         server,
         build: None,
         sequence: deployments::next_sequence(&mut tx, world.client, server, app).await.unwrap(),
-        image_repository: "r".into(),
         image_tag: None,
-        image_digest: "sha256:0".into(),
-        port: 80,
-        health_path: "/".into(),
-        domain: "shop.example.com".into(),
+        plan: plan(),
         env_sealed: String::new(),
     };
     deployments::insert(&mut tx, &world.db, &new).await.unwrap();
@@ -83,4 +83,11 @@ async fn nothing_is_removed_before_the_last_deployment_has_ended() {
     removed.unwrap();
     assert_eq!(world.load(id).await.status, ServerStatus::Deleted);
     world.assert_gone(id).await;
+}
+
+fn plan() -> ReleasePlan {
+    let digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+    let image = FrozenImage::Built { repository: "r".into(), digest };
+    let domain = "shop.example.com".parse().unwrap();
+    ReleasePlan::single(image, Port::saturating(80), "/".parse().unwrap(), domain)
 }

@@ -72,10 +72,10 @@ macro_rules! text_type {
         }
     };
 }
-use text_type;
+pub(in crate::domain) use text_type;
 
 /// The text itself when `ok`, else the sentence that says what is allowed.
-fn keep(text: &str, ok: bool, allowed: &'static str) -> Result<String, &'static str> {
+pub(in crate::domain) fn keep(text: &str, ok: bool, allowed: &'static str) -> Result<String, &'static str> {
     if ok { Ok(text.to_owned()) } else { Err(allowed) }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every function but the `_unfenced` ones changes nothing unless the job's attempt still runs.
 
+use std::time::Duration;
+
 use super::{Deployment, event, read, select, select_brief};
 use crate::{
     domain::{AppId, DeploymentId, JobId, ServerId, status::DeploymentStatus},
@@ -92,6 +94,31 @@ pub async fn fail_unfenced(
     move_from(tx, db, &deployment, to, Some((code, message)), Some(code)).await
 }
 
+/// Says why the work on a deployment has to be tried again. The next change of its status forgets it.
+pub async fn note_failure(db: &Db, fence: Fence, id: DeploymentId, code: &str, message: &str) -> Result<(), DbError> {
+    sql("update deployments set error_code = $1, error_message = $2
+         where id = $3 and status not in ('live', 'superseded', 'stopped', 'deleted', 'failed', 'rolled_back', 'cancelled')
+           and exists (select 1 from jobs where id = $4 and attempt = $5 and state = 'running')")
+    .text(code)
+    .text(message)
+    .text(id)
+    .text(fence.job)
+    .int(fence.attempt)
+    .execute(db)
+    .await
+    .map(|_| ())
+}
+
+/// The domains that live deployments of an app on a server answer at.
+pub async fn live_domains(on: impl Into<On<'_>>, server: ServerId, app: AppId) -> Result<Vec<String>, DbError> {
+    sql("select n.domain from deployment_domains n join deployments d on d.id = n.deployment_id
+         where d.server_id = $1 and d.app_id = $2 and d.status = 'live'")
+    .text(server)
+    .text(app)
+    .fetch_all(on, |r| r.text("domain"))
+    .await
+}
+
 /// Keeps the compose text that was sent to the server.
 pub async fn set_compose(
     on: impl Into<On<'_>>,
@@ -109,10 +136,14 @@ pub async fn set_compose(
 pub struct Place<'a> {
     pub vps_id: &'a str,
     pub vps_ip: &'a str,
+    /// How long it is watched from now on.
+    pub watch: Duration,
 }
 
 /// Marks a deployment live and the one it replaces superseded, in one step. False when the fence is lost, the order
 /// forbids it, or a newer release is live already.
+///
+/// What it replaces keeps its domains until the new one has been watched long enough ([`super::end_watch`]).
 pub async fn set_live(tx: &mut Tx, db: &Db, fence: Fence, id: DeploymentId, place: Place<'_>) -> Result<bool, DbError> {
     let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
     let live = sql(select_brief!("where server_id = $1 and app_id = $2 and status = 'live' and id <> $3"))
@@ -126,17 +157,22 @@ pub async fn set_live(tx: &mut Tx, db: &Db, fence: Fence, id: DeploymentId, plac
     {
         return Ok(false);
     }
-    for previous in live {
-        move_from(tx, db, &previous, DeploymentStatus::Superseded, None, None).await?;
-        free_domain(tx, &previous).await?;
+    for previous in &live {
+        move_from(tx, db, previous, DeploymentStatus::Superseded, None, None).await?;
     }
-    sql("update deployments set deployed_at = coalesce(deployed_at, $1), vps_id = $2, vps_ip = $3 where id = $4")
-        .int(db.now_ms())
-        .text(place.vps_id)
-        .text(place.vps_ip)
-        .text(id)
-        .execute(tx)
-        .await?;
+    let now = db.now_ms();
+    let watched_until = now.saturating_add(i64::try_from(place.watch.as_millis()).unwrap_or(i64::MAX));
+    sql("update deployments set deployed_at = coalesce(deployed_at, $1), vps_id = $2, vps_ip = $3, replaced_id = $4,
+                                watched_until = $5
+         where id = $6")
+    .int(now)
+    .text(place.vps_id)
+    .text(place.vps_ip)
+    .opt_text(live.first().map(|previous| previous.id))
+    .int(watched_until)
+    .text(id)
+    .execute(tx)
+    .await?;
     Ok(true)
 }
 
@@ -177,7 +213,7 @@ async fn end(tx: &mut Tx, db: &Db, mut deployment: Deployment) -> Result<bool, D
     Ok(deployment.status == DeploymentStatus::Deleted)
 }
 
-async fn free_domain(tx: &mut Tx, deployment: &Deployment) -> Result<(), DbError> {
+pub(super) async fn free_domain(tx: &mut Tx, deployment: &Deployment) -> Result<(), DbError> {
     let app = Some(deployment.app);
     domains::release_unused(tx, deployment.client, deployment.server, app).await.map(|_| ())
 }
@@ -188,7 +224,7 @@ pub async fn begin_again(tx: &mut Tx, db: &Db, deployment: &Deployment) -> Resul
     set_status(tx, db, deployment, first, None, Some("replayed")).await
 }
 
-async fn move_from(
+pub(super) async fn move_from(
     tx: &mut Tx,
     db: &Db,
     deployment: &Deployment,

@@ -1,0 +1,169 @@
+//! Freezing what a deployment is made of: components, images, domains, and the services that it needs.
+//!
+//! Invariant: a service's password is made here once, with its row, and leaves only sealed. Absent: the environment
+//! ([`crate::environment`]).
+
+use std::collections::BTreeSet;
+
+use shared::{
+    domain::{
+        DomainName, HealthPath, Port, ServiceId,
+        component::{Component, ComponentKind, Health, ImageSource, ServiceVersion, Topology},
+        release::{Frozen, FrozenImage, Redirect, ReleasePlan},
+    },
+    secrets,
+    store::{
+        Tx,
+        apps::{App, AppSettings},
+        components,
+        servers::Server,
+        services::{self, Service},
+    },
+};
+
+use crate::{app::App as Running, problem::Problem};
+
+const MAX_DOMAINS: usize = 50;
+
+/// What a build made, as far as a plan needs it.
+pub struct Built {
+    pub repository: String,
+    pub digest: String,
+    pub port: Option<i64>,
+    pub health_path: Option<String>,
+}
+
+/// Where a release is to answer.
+pub struct Domains {
+    pub domains: Vec<DomainName>,
+    pub redirects: Vec<Redirect>,
+}
+
+/// The components of an app, as they are declared now.
+pub async fn topology(tx: &mut Tx, app: &App) -> Result<Topology, Problem> {
+    let declared = components::list(tx, app.client, app.id).await?;
+    Ok(Topology::new(declared.into_iter().map(|declared| declared.component).collect())?)
+}
+
+/// Whether a component runs the app's own build.
+pub fn needs_build(topology: &Topology) -> bool {
+    topology.iter().any(|c| !c.kind.is_managed() && c.image == ImageSource::App)
+}
+
+/// The plan of a release made now.
+pub fn freeze(app: &App, topology: &Topology, built: Option<&Built>, domains: Domains) -> Result<ReleasePlan, Problem> {
+    let freeze = |component: &Component| frozen(&app.settings, component, built);
+    let components = topology.iter().map(freeze).collect::<Result<Vec<_>, _>>()?;
+    check_domains(topology, &domains)?;
+    Ok(ReleasePlan { components, domains: domains.domains, redirects: domains.redirects })
+}
+
+fn frozen(settings: &AppSettings, component: &Component, built: Option<&Built>) -> Result<Frozen, Problem> {
+    let (mut component, name) = (component.clone(), component.name.clone());
+    if component.kind.is_managed() {
+        return Ok(Frozen { component, image: FrozenImage::Managed, health_path: HealthPath::root() });
+    }
+    let own = match (&component.image, built) {
+        (ImageSource::App, Some(built)) => Some(built),
+        _ => None,
+    };
+    let image = match (&component.image, own) {
+        (ImageSource::Public(image), _) => FrozenImage::Public(image.clone()),
+        (_, Some(built)) => FrozenImage::Built { repository: built.repository.clone(), digest: built.digest.parse()? },
+        _ => return Err(Problem::conflict("no_image", format!("The component {name} has no image yet. Build it."))),
+    };
+    let mut health_path = HealthPath::root();
+    if component.kind == ComponentKind::Web {
+        // What is said of the app is said of its own image.
+        let found = own.and_then(|built| settings.port.map(i64::from).or(built.port));
+        component.port = match component.port {
+            Some(port) => Some(port),
+            None => Some(Port::try_from(found.ok_or_else(|| no_port(&name))?)?),
+        };
+        health_path = match &component.health {
+            Some(Health::Http { path }) => path.clone(),
+            _ => own.and_then(|built| known_path(settings, built)).unwrap_or(health_path),
+        };
+    }
+    Ok(Frozen { component, image, health_path })
+}
+
+fn known_path(settings: &AppSettings, built: &Built) -> Option<HealthPath> {
+    settings.health_path.clone().or_else(|| built.health_path.as_ref()?.parse().ok())
+}
+
+fn no_port(name: &impl std::fmt::Display) -> Problem {
+    let detail = format!("It is not known which port {name} listens on. Set the port of the component or of the app.");
+    Problem::conflict("port_unknown", detail)
+}
+
+fn check_domains(topology: &Topology, d: &Domains) -> Result<(), Problem> {
+    let has_web = topology.iter().any(|c| c.kind == ComponentKind::Web);
+    if has_web && d.domains.is_empty() {
+        return Err(Problem::invalid("domain_missing", "The app answers requests, so it needs a domain."));
+    }
+    if !has_web && !(d.domains.is_empty() && d.redirects.is_empty()) {
+        return Err(Problem::invalid("domain_without_web", "The app has no web component for a domain to lead to."));
+    }
+    let sources = d.domains.iter().chain(d.redirects.iter().map(|redirect| &redirect.from));
+    let (count, all) = (sources.clone().count(), sources.collect::<BTreeSet<_>>());
+    if all.len() != count || count > MAX_DOMAINS {
+        let detail = format!("A deployment has at most {MAX_DOMAINS} domains, each of them once.");
+        return Err(Problem::invalid("domains_invalid", detail));
+    }
+    match d.redirects.iter().all(|redirect| d.domains.contains(&redirect.to)) {
+        true => Ok(()),
+        false => Err(Problem::invalid("domains_invalid", "A redirect leads to one of the deployment's domains.")),
+    }
+}
+
+/// Records the services of a plan that the app does not have on the server yet.
+pub async fn ensure_services(
+    app: &Running,
+    tx: &mut Tx,
+    on: &Server,
+    of: &App,
+    plan: &ReleasePlan,
+) -> Result<(), Problem> {
+    for frozen in plan.managed() {
+        let c = &frozen.component;
+        let id = ServiceId::new();
+        let row = id.to_string();
+        let place = services::place(of.client, &row);
+        let sealed = app.config.master_key.seal(place, secrets::random_password().as_bytes())?;
+        let service = Service {
+            id,
+            client: of.client,
+            app: of.id,
+            customer: on.customer,
+            server: on.id,
+            component: c.name.clone(),
+            kind: c.kind,
+            version: version(c)?,
+            password_sealed: sealed,
+            created_at: app.db.now_ms(),
+        };
+        services::insert_missing(tx, &service).await?;
+    }
+    let known = services::of_app(tx, of.client, on.id, of.id).await?;
+    let other_kind = |frozen: &&Frozen| {
+        known.iter().any(|s| s.component == frozen.component.name && s.kind != frozen.component.kind)
+    };
+    match plan.managed().find(other_kind) {
+        None => Ok(()),
+        Some(frozen) => {
+            let detail =
+                format!("{} is a service of another kind on this server. Delete it first.", frozen.component.name);
+            Err(Problem::conflict("service_of_another_kind", detail))
+        }
+    }
+}
+
+fn version(c: &Component) -> Result<ServiceVersion, Problem> {
+    let usual = match c.kind {
+        ComponentKind::Mysql => "8.4",
+        ComponentKind::Redis => "8",
+        _ => "17",
+    };
+    Ok(c.version.clone().map_or_else(|| usual.parse(), Ok)?)
+}
