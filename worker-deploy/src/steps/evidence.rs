@@ -23,9 +23,10 @@ const STATES: &str = r#"docker ps -aq --filter "label=com.docker.compose.project
 '{{index .Config.Labels "byop.component"}}	{{.State.Status}}	{{with .State.Health}}{{.Status}}{{else}}-{{end}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{.RestartCount}}	{{.ID}}'
 "#;
 
-/// Argument: a container. Prints the ports that something listens on inside it.
+/// Argument: a container. Prints the ports that something listens on inside it; Docker's own name server (127.0.0.11)
+/// does not count.
 const LISTENING: &str = r#"pid=$(docker inspect --format '{{.State.Pid}}' "$1") && [ "$pid" -gt 0 ] || exit 0
-cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null | awk '$4 == "0A" { n = split($2, part, ":"); print part[n] }' |
+cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null | awk '$4 == "0A" && $2 !~ /^0B00007F:/ { n = split($2, part, ":"); print part[n] }' |
 sort -u | while read -r hex; do printf '%d\n' "0x$hex"; done
 "#;
 

@@ -66,7 +66,8 @@ fn unit(release: &Release, part: &Part) -> Unit {
     let component = &part.frozen.component;
     let name = container(release);
     let service = generate::service_names(component, release.deployment.id).remove(0);
-    let argv = release.compose(&["run", "--rm", "--no-deps", "-T", "--name", &name, &service]);
+    // Its log is the command's own: Compose says nothing.
+    let argv = release.compose(&["--progress", "quiet", "run", "--rm", "--no-deps", "-T", "--name", &name, &service]);
     let limit = Duration::from_secs(component.timeout_s.unwrap_or(USUAL_LIMIT_S).into());
     Unit { token: release.deployment.id.to_string(), ..release.unit("release", argv, limit) }
 }

@@ -28,7 +28,7 @@ done
 
 /// Arguments: the folder with the password, the app's list of images that we brought, then the images. The password
 /// goes with the pull, whoever waits for it.
-const PULL: &str = r#"config=$1 list=$2; shift 2
+const PULL: &str = r#"umask 077; config=$1 list=$2; shift 2
 rc=0
 for image in "$@"; do
   printf '%s\n' "$image" >>"$list"

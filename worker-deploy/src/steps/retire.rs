@@ -31,6 +31,7 @@ const PROJECTS: &str = r#"docker ps -a --filter "label=byop.app=$1" \
 
 /// Arguments: the list of images that we brought, then those that stay. One in use stays too, and stays in the list.
 const PRUNE: &str = r#"set -eu
+umask 077
 list=$1; shift
 [ -s "$list" ] || exit 0
 sort -u "$list" | while read -r image; do
