@@ -27,6 +27,8 @@ pub enum Tag {
     Servers,
     /// Releases on servers.
     Deployments,
+    /// Events, and the webhooks that hear of them.
+    Webhooks,
     /// For those who run the installation.
     Operators,
 }
@@ -52,6 +54,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         r::deployments::Deployments,
         r::releases::Releases,
         r::rollbacks::Rollbacks,
+        (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,
     );
     OpenApiService::new(operations, "byop-engine", env!("CARGO_PKG_VERSION"))

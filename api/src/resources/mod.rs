@@ -12,6 +12,7 @@ pub mod customers;
 pub mod deploy_keys;
 pub mod deployments;
 pub mod env;
+pub mod events;
 pub mod findings;
 pub mod forge_host_keys;
 pub mod machines;
@@ -26,6 +27,7 @@ pub mod server_orders;
 pub mod servers;
 pub mod sessions;
 pub mod status;
+pub mod webhook_endpoints;
 mod work;
 
 /// It is gone.

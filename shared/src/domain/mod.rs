@@ -5,9 +5,11 @@
 
 pub mod cloud;
 pub mod dns;
+mod event;
 mod ids;
 mod input;
 pub mod status;
 
+pub use event::{EventType, UnknownEvent};
 pub use ids::*;
 pub use input::*;
