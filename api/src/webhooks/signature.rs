@@ -48,7 +48,7 @@ mod tests {
         let (one, other) = (new_secret(), new_secret());
         assert_ne!(one.expose_secret(), other.expose_secret());
         assert_eq!(one.expose_secret().len(), "whsec_".len() + 44);
-        let signed = |secret| sign(secret, "a", 1, "{}");
+        let signed = |secret: &SecretString| sign(secret, "a", 1, "{}");
         assert!(signed(&one).is_some() && signed(&one) != signed(&other));
         for bad in
             ["", "whsec_", "whsec_AAAA", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa*w"]

@@ -27,6 +27,9 @@ fn nothing() -> BTreeMap<&'static str, String> {
         "api_key_id",
         "job_id",
         "account_id",
+        "webhook_endpoint_id",
+        "event_id",
+        "delivery_id",
     ];
     let mut ids: BTreeMap<_, _> = names.into_iter().map(|name| (name, Uuid::now_v7().to_string())).collect();
     ids.insert("name", "X".into());
