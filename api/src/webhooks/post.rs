@@ -11,7 +11,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use reqwest::{Client, RequestBuilder, Response, header::HeaderMap, redirect, retry};
+use reqwest::{
+    Client, RequestBuilder, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::HeaderMap,
+    redirect, retry,
+};
 use shared::domain::{NoAddress, WebhookPolicy, WebhookUrl, choose_address};
 use tokio::{net::lookup_host, time::timeout};
 
@@ -34,6 +39,16 @@ pub struct SystemNames;
 impl Lookup for SystemNames {
     async fn addresses(&self, host: &str) -> Vec<IpAddr> {
         lookup_host((host, 0)).await.map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
+    }
+}
+
+/// Every name stands for the one address that was judged.
+struct Pinned(SocketAddr);
+
+impl Resolve for Pinned {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses: Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(addresses)))
     }
 }
 
@@ -63,7 +78,7 @@ impl Sender {
     pub async fn post(&self, url: &WebhookUrl, headers: HeaderMap, body: String) -> Answer {
         let sent = async {
             let address = self.address(url).await?;
-            let client = self.client(url, address).map_err(|e| reason(&e))?;
+            let client = self.client(address).map_err(|e| reason(&e))?;
             let request = client.post(url.as_str()).headers(headers).body(body);
             answer(request).await.map_err(|e| reason(&e))
         };
@@ -86,10 +101,10 @@ impl Sender {
     }
 
     /// A client of its own for each: it knows the one address, and keeps no connection.
-    fn client(&self, url: &WebhookUrl, address: SocketAddr) -> Result<Client, reqwest::Error> {
+    fn client(&self, address: SocketAddr) -> Result<Client, reqwest::Error> {
         Client::builder()
             .user_agent(concat!("byop-engine/", env!("CARGO_PKG_VERSION")))
-            .resolve_to_addrs(&url.host(), &[address])
+            .dns_resolver(Arc::new(Pinned(address)))
             .https_only(self.policy == WebhookPolicy::Production)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
