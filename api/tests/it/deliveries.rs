@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     fixture::{Fixture, OPERATOR, text},
-    receiver::{Message, Names, Receiver, Sending, status},
+    receiver::{Message, Names, Receiver, Sending, WAIT, status},
     walk::one_of_each,
 };
 
@@ -232,6 +232,20 @@ async fn an_answer_that_shows_the_secret_is_not_kept() {
     let delivery = sending.tried(&t, &token, &event, 1).await;
     assert!(!text(&delivery["error"]).contains(&secret), "{delivery}");
     sending.end().await;
+    t.close().await;
+}
+
+#[tokio::test]
+async fn the_api_itself_sends_and_stops_with_its_server() {
+    let (t, mut receiver) = (dev().await, Receiver::start().await);
+    let token = t.client().await;
+    let (id, secret) = endpoint(&t, &token, &receiver.url()).await;
+    let sending = tokio::spawn(api::webhooks::run(t.app.clone()));
+    test(&t, &token, &id).await;
+    assert_signed(&receiver.next().await, &[&secret]);
+    t.app.stopping.cancel();
+    let ended = tokio::time::timeout(WAIT, sending).await.expect("it ends in time");
+    ended.expect("no panic").expect("a clean end");
     t.close().await;
 }
 
