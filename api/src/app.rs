@@ -6,7 +6,7 @@ use poem::{Endpoint, EndpointExt, Route, Server, get};
 use shared::{
     domain::ClientId,
     queue,
-    store::{Db, DbError, api_keys, idempotency, registry_grants, sessions},
+    store::{Db, DbError, api_keys, events, idempotency, registry_grants, sessions, webhook_endpoints},
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -24,8 +24,8 @@ use crate::{
     resources::status,
 };
 
-/// How long open requests may take after the server was asked to stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long open requests, and events that are being sent, may take after the server was asked to stop.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// How many requests are answered at once; each may hold a body in memory.
 const REQUESTS: usize = 256;
 /// Of one HTTP/2 connection.
@@ -104,7 +104,8 @@ impl App {
             .with(Edge(self.clone()))
     }
 
-    /// Serves until `stop` is done, then lets open requests end.
+    /// Serves until `stop` is done, then lets open requests end. The database stays open, for what else runs: see
+    /// [`close`](Self::close).
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
@@ -121,8 +122,13 @@ impl App {
         let server = Server::new_with_acceptor(door).http2_max_concurrent_streams(STREAMS);
         let served = server.run_with_graceful_shutdown(self.routes(), stop, Some(GRACE)).await;
         chores.abort();
-        self.db.close().await;
+        self.stopping.cancel();
         served
+    }
+
+    /// Lets go of the database, once everything has ended.
+    pub async fn close(&self) {
+        self.db.close().await;
     }
 
     /// Forgets what is too old to matter.
@@ -144,6 +150,8 @@ impl App {
         idempotency::purge(&self.db, now - DAY_MS).await?;
         registry_grants::purge_expired(&self.db, now).await?;
         sessions::purge_expired(&self.db, now).await?;
+        events::purge(&self.db, now - 30 * DAY_MS, 10_000).await?;
+        webhook_endpoints::purge(&self.db, now - 30 * DAY_MS).await?;
         queue::purge_finished(&self.db, now - 30 * DAY_MS, 10_000).await?;
         api_keys::purge_revoked(&self.db, now - 90 * DAY_MS).await?;
         Ok(())

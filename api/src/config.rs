@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 use shared::{
     config::{ConfigError, optional, parsed, required, secret, switch},
-    domain::GitUrlPolicy,
+    domain::{GitUrlPolicy, WebhookPolicy},
     secrets::MasterKey,
 };
 
@@ -26,7 +26,7 @@ pub struct Config {
     /// The bearer of operators; without it nobody is one.
     pub operator_token: Option<SecretString>,
     pub registry: RegistryFiles,
-    /// Allows plain HTTP and private addresses in Git URLs.
+    /// Allows plain HTTP and private addresses in Git URLs and webhooks.
     pub dev_mode: bool,
     /// Take a caller's address from the last `X-Forwarded-For` entry, because a proxy of ours wrote it.
     pub trust_proxy: bool,
@@ -50,8 +50,9 @@ pub struct Quotas {
     pub customers: i64,
     pub servers: i64,
     pub api_keys: i64,
-    /// Queued jobs.
+    /// Queued jobs; and as many events that wait for receivers.
     pub jobs: i64,
+    pub webhook_endpoints: i64,
     /// What its rented servers may cost in a full month, in whole units of each currency; 0 is no cap.
     pub monthly_cost: u32,
 }
@@ -89,6 +90,11 @@ impl Config {
     pub fn git_policy(&self) -> GitUrlPolicy {
         if self.dev_mode { GitUrlPolicy::Development } else { GitUrlPolicy::Production }
     }
+
+    /// Which webhooks are accepted.
+    pub fn webhook_policy(&self) -> WebhookPolicy {
+        if self.dev_mode { WebhookPolicy::Development } else { WebhookPolicy::Production }
+    }
 }
 
 /// `BYOP_SIGNUP`: open by itself only where one develops.
@@ -104,7 +110,15 @@ fn signups(dev_mode: bool) -> Result<Signups, ConfigError> {
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { apps: 200, customers: 1000, servers: 200, api_keys: 100, jobs: 500, monthly_cost: 0 }
+        Self {
+            apps: 200,
+            customers: 1000,
+            servers: 200,
+            api_keys: 100,
+            jobs: 500,
+            webhook_endpoints: 20,
+            monthly_cost: 0,
+        }
     }
 }
 
@@ -117,6 +131,7 @@ impl Quotas {
             servers: parsed("BYOP_MAX_SERVERS", most.servers)?,
             api_keys: parsed("BYOP_MAX_API_KEYS", most.api_keys)?,
             jobs: parsed("BYOP_MAX_JOBS", most.jobs)?,
+            webhook_endpoints: parsed("BYOP_MAX_WEBHOOK_ENDPOINTS", most.webhook_endpoints)?,
             monthly_cost: parsed("BYOP_QUOTA_MONTHLY_COST", most.monthly_cost)?,
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! Invariants: every query carries the client of the caller; another client's id is a 404; every error is a problem
 //! document (RFC 9457) with a stable code; a request that starts work only writes rows and puts a job into the queue.
-//! Absent: the work itself, SQL, and any word to a server, an engine or a forge.
+//! Beside the server, events are sent to clients' webhooks. Absent: all other work, SQL, and any word to a server, an engine
+//! or a forge.
 
 pub mod app;
 pub mod auth;
@@ -27,6 +28,7 @@ mod registry;
 mod resources;
 mod secret;
 mod typed;
+pub mod webhooks;
 mod words;
 
 pub use app::App;

@@ -1,11 +1,11 @@
-//! `api` serves; `api init` makes keys and the database's schema; `api openapi` prints the document; `api health` asks a
+//! `api` serves, and sends events to webhooks; `api init` makes keys and the database's schema; `api openapi` prints the document; `api health` asks a
 //! running one whether it is ready.
 
 use anyhow::{Context, bail};
 use api::{
     App, Config,
     config::{RegistryFiles, listen_address},
-    health, init, openapi,
+    health, init, openapi, webhooks,
 };
 use shared::{config::required, store::Db};
 use tokio::net::TcpListener;
@@ -39,7 +39,11 @@ async fn serve() -> anyhow::Result<()> {
         }
         tracing::info!("stopping");
     };
-    app.serve(listener, stop).await.context("the server ended")
+    let sending = tokio::spawn(webhooks::run(app.clone()));
+    let served = app.clone().serve(listener, stop).await.context("the server ended");
+    sending.await.context("the sending of events ended badly")??;
+    app.close().await;
+    served
 }
 
 async fn prepare() -> anyhow::Result<()> {

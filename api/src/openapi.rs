@@ -27,6 +27,8 @@ pub enum Tag {
     Servers,
     /// Releases on servers.
     Deployments,
+    /// Events, and the webhooks that hear of them.
+    Webhooks,
     /// For those who run the installation.
     Operators,
 }
@@ -50,6 +52,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         clouds,
         servers,
         (r::deployments::Deployments, r::releases::Releases, r::rollbacks::Rollbacks, r::services::Services),
+        (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,
     );
     OpenApiService::new(operations, "byop-engine", env!("CARGO_PKG_VERSION"))

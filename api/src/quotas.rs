@@ -28,13 +28,17 @@ pub async fn check(app: &App, tx: &mut Tx, client: ClientId, what: Counted) -> R
         Counted::Servers => (quotas.servers, "servers"),
         Counted::ApiKeys => (quotas.api_keys, "API keys"),
         Counted::QueuedJobs => (quotas.jobs, "queued jobs"),
+        Counted::WebhookEndpoints => (quotas.webhook_endpoints, "webhook endpoints"),
+        Counted::Deliveries => (quotas.jobs, "events that wait to be sent"),
     };
     if count(tx, client, what, app.db.now_ms()).await? <= most {
         return Ok(());
     }
     let refused = Problem::conflict("quota_exceeded", format!("A client has at most {most} {things}."));
     Err(match what {
-        Counted::QueuedJobs => Problem { status: Problem::too_many(0).status, retry_after: Some(JOBS_WAIT), ..refused },
+        Counted::QueuedJobs | Counted::Deliveries => {
+            Problem { status: Problem::too_many(0).status, retry_after: Some(JOBS_WAIT), ..refused }
+        }
         _ => refused,
     })
 }

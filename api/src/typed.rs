@@ -10,9 +10,10 @@ use poem_openapi::{
 };
 use serde_json::Value;
 use shared::domain::{
-    AccessKeyId, AccountId, ApiKeyId, AppId, BuildId, ClientId, CloudLogin, CommitSha, CustomerId, DeployKeyId,
-    DeploymentId, DomainName, EmailAddress, EnvName, FindingId, GitRef, HealthPath, HostAddress, ImageDigest, JobId,
-    LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn, ServerId, ServiceId, SizeCode, Slug, UserId,
+    AccessKeyId, AccountId, ApiKeyId, AppId, BuildId, ClientId, CloudLogin, CommitSha, CustomerId, DeliveryId,
+    DeployKeyId, DeploymentId, DomainName, EmailAddress, EnvName, EventId, FindingId, GitRef, HealthPath, HostAddress,
+    ImageDigest, JobId, LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn, ServerId, ServiceId, SizeCode,
+    Slug, UserId, WebhookEndpointId,
     component::{ComponentName, MountPath, PublicImage, RoutePath, Schedule, ServiceVersion},
 };
 
@@ -28,8 +29,8 @@ macro_rules! grammar {
 }
 
 grammar! {
-    "uuid": AccountId, ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeployKeyId, DeploymentId, FindingId, JobId,
-        MachineId, ServerId, ServiceId, UserId;
+    "uuid": AccountId, ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeliveryId, DeployKeyId, DeploymentId, EventId,
+        FindingId, JobId, MachineId, ServerId, ServiceId, UserId, WebhookEndpointId;
     "slug": Slug;
     "commit": CommitSha;
     "git-ref": GitRef;

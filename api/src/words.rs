@@ -10,13 +10,15 @@ use poem_openapi::{
 use serde_json::Value;
 use shared::{
     domain::{
+        EventType,
         component::{ComponentKind, Protocol},
         status::{BuildStatus, DeploymentStatus, MachineState, ServerStatus},
     },
     names::RecordBy,
     queue::{JobKind, JobState},
     store::{
-        apps::DockerfileMode, deployments::Desired, env::EnvScope, findings::Verdict, provider_accounts::AccountStatus,
+        apps::DockerfileMode, deliveries::DeliveryStatus, deployments::Desired, env::EnvScope, findings::Verdict,
+        provider_accounts::AccountStatus, webhook_endpoints::EndpointStatus,
     },
 };
 
@@ -56,6 +58,9 @@ words! {
     Desired, "What a deployment is meant to be.";
     DockerfileMode, "`auto`: the repository's own Dockerfile when it has one, else a generated one. `generate`: always a generated one.";
     EnvScope, "Where a variable is used: while the image is built, in the running container, or both.";
+    EventType, "What happened. `webhook.test` is sent on demand only.";
+    EndpointStatus, "Whether events are sent to an endpoint. One that answers with 410 is disabled.";
+    DeliveryStatus, "How far a delivery is. `pending`: it will be sent, at once or again; `failed`: it is not tried any more.";
     JobState, "How a job stands. `dead`: it failed too often.";
     JobKind, "A kind of work, with a queue of its own.";
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        AppId, ClientId, CustomerId, DeploymentId, JobId, Port, ServerId,
+        AppId, ClientId, CustomerId, DeploymentId, EventType, JobId, Port, ServerId,
         release::{FrozenImage, ReleasePlan},
         status::DeploymentStatus as Status,
     },
@@ -14,6 +14,7 @@ use shared::{
         Db, Fence,
         deployments::{self, Filter, NewDeployment, Place},
         domains::{self, Holder},
+        events::{self, Which},
         scratch::Scratch,
         servers, sql,
         status_events::{self, Entity},
@@ -27,6 +28,7 @@ shared::on_both_databases! {
     what_an_attempt_left_open_is_not_committed_once_it_is_lost,
     a_domain_is_free_once_nothing_serves_it,
     a_job_is_open_while_it_may_change_the_server,
+    a_release_that_ends_badly_is_told_once,
 }
 
 struct World {
@@ -210,6 +212,50 @@ async fn a_job_is_open_while_it_may_change_the_server(scratch: &Scratch) {
     let open = deployments::open_jobs(&world.db, world.holder.server).await.unwrap();
     assert_eq!(open, [held.job, waiting.job], "not {}, whose lease ran out", lost.job);
     assert!(deployments::open_jobs(&world.db, ServerId::new()).await.unwrap().is_empty());
+}
+
+async fn a_release_that_ends_badly_is_told_once(scratch: &Scratch) {
+    let w = world(scratch).await;
+    let told = async || {
+        let all = Which { kind: None, before: None, limit: 10 };
+        let events = events::list(&w.db, w.holder.client, all).await.unwrap();
+        events.into_iter().map(|event| (event.kind, event.data)).collect::<Vec<_>>()
+    };
+    let fail = async |fence, id, to| {
+        let mut tx = w.db.begin().await.unwrap();
+        let long = "x".repeat(5000);
+        let failed = deployments::fail(&mut tx, &w.db, fence, id, to, "start_failed", &long).await.unwrap();
+        tx.commit().await.unwrap();
+        failed
+    };
+    let (id, fence) = w.release().await;
+    assert!(!fail(Fence { attempt: 2, ..fence }, id, Status::Failed).await);
+    assert!(told().await.is_empty(), "a lost attempt tells nothing");
+    assert!(fail(fence, id, Status::Failed).await);
+    assert!(fail(fence, id, Status::Failed).await, "it is there");
+    let events = told().await;
+    assert_eq!(events.len(), 1);
+    let (kind, data) = &events[0];
+    assert_eq!(*kind, EventType::DeploymentFailed);
+    assert_eq!((&data["deployment_id"], &data["code"]), (&id.to_string().into(), &"start_failed".into()));
+    assert_eq!((&data["domain"], &data["app_id"]), (&"shop.example.com".into(), &w.holder.app.to_string().into()));
+    assert_eq!(data["message"].as_str().map(str::len), Some(1000));
+
+    let (second, fence) = w.release().await;
+    for to in [Status::Preparing, Status::Pulling, Status::Starting, Status::Verifying, Status::Switching] {
+        assert!(w.advance(second, fence, to).await);
+    }
+    let over = "update jobs set state = 'dead', finished_at = 1, lease_owner = null where id = $1";
+    sql(over).text(fence.job).execute(&w.db).await.unwrap();
+    let mut tx = w.db.begin().await.unwrap();
+    let ended = deployments::fail_unfenced(&mut tx, &w.db, second, Status::RolledBack, "gave_up", "lost").await;
+    assert!(ended.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(told().await[0].0, EventType::DeploymentRolledBack);
+
+    let (third, fence) = w.release().await;
+    assert!(fail(fence, third, Status::Cancelled).await);
+    assert_eq!(told().await.len(), 2, "what somebody asked for is no alert");
 }
 
 fn plan() -> ReleasePlan {

@@ -14,6 +14,7 @@ pub mod customers;
 pub mod deploy_keys;
 pub mod deployments;
 pub mod env;
+pub mod events;
 pub mod findings;
 pub mod forge_host_keys;
 pub mod machines;
@@ -30,6 +31,7 @@ pub mod servers;
 pub mod services;
 pub mod sessions;
 pub mod status;
+pub mod webhook_endpoints;
 mod work;
 
 /// It is gone.

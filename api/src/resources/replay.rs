@@ -4,12 +4,12 @@
 
 use shared::{
     domain::{
-        AccountId, BuildId, DeploymentId, ServerId,
+        AccountId, BuildId, DeliveryId, DeploymentId, ServerId,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, JobKind, JobRow, Replay},
     store::{
-        Tx, builds,
+        Tx, builds, deliveries,
         deployments::{self, Deployment, Desired},
         domains, provider_accounts, servers,
     },
@@ -36,6 +36,7 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Provision => server(app, tx, job).await,
         JobKind::Deploy => deployment(app, tx, job).await,
         JobKind::Account => account(tx, job).await,
+        JobKind::Notify => notify(app, tx, job).await,
         JobKind::Noop => Ok(()),
     }
 }
@@ -73,6 +74,13 @@ async fn server(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
 async fn account(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
     let found = provider_accounts::get(tx, job.client, AccountId(job.subject)).await?;
     found.map(|_| ()).ok_or_else(nothing_to_do)
+}
+
+async fn notify(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    match deliveries::begin_again(tx, &app.db, job.id, DeliveryId(job.subject)).await? {
+        true => Ok(()),
+        false => Err(nothing_to_do()),
+    }
 }
 
 /// A release begins again with the image and the environment it was made with.

@@ -28,6 +28,9 @@ fn nothing() -> BTreeMap<&'static str, String> {
         "job_id",
         "account_id",
         "service_id",
+        "webhook_endpoint_id",
+        "event_id",
+        "delivery_id",
     ];
     let mut ids: BTreeMap<_, _> = names.into_iter().map(|name| (name, Uuid::now_v7().to_string())).collect();
     ids.insert("name", "X".into());

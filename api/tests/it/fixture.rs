@@ -175,6 +175,7 @@ impl Fixture {
         let _ = self.stop.send(());
         drop(self.http);
         self.served.await.expect("no panic").expect("a clean end");
+        self.app.close().await;
         self.scratch.finish().await;
     }
 

@@ -67,6 +67,8 @@ pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
         "create_provider_account" => json!({"name": "a", "provider": "hetzner", "hetzner": {"token": TOKEN}}),
         "update_provider_account" => json!({"name": "stolen", "hetzner": {"token": "s".repeat(64)}}),
         "resize_server" => json!({"size": "cx32"}),
+        "create_webhook_endpoint" => json!({"url": "https://hooks.example.com/byop"}),
+        "update_webhook_endpoint" => json!({"url": "https://hooks.example.com/stolen"}),
         "update_queue" => json!({"paused": false}),
         other => panic!("no body for {other}: add one"),
     }
@@ -103,7 +105,14 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
     clouds::add_machine(t, &account, &server).await;
     clouds::add_finding(t, &account).await;
     let jobs = t.get(OPERATOR, "/v1/operator/jobs?state=queued").await.ok(200);
+    let endpoint = t.post(token, "/v1/webhook-endpoints", body("create_webhook_endpoint", &none)).await.ok(201);
+    let endpoint = text(&endpoint["webhook_endpoint"]["id"]);
+    let event = t.make(token, &format!("/v1/webhook-endpoints/{endpoint}/test"), Value::Null).await;
+    let deliveries = t.get(token, &format!("/v1/events/{event}/deliveries")).await.ok(200);
     BTreeMap::from([
+        ("webhook_endpoint_id", endpoint),
+        ("event_id", event),
+        ("delivery_id", text(&deliveries["items"][0]["id"])),
         ("app_id", app),
         ("build_id", build),
         ("customer_id", customer),

@@ -75,4 +75,10 @@ ids! {
     ApiKeyId,
     /// A short-lived right on a registry repository.
     GrantId,
+    /// Where a client wants to hear of events.
+    WebhookEndpointId,
+    /// Something that happened to a client's things.
+    EventId,
+    /// One event on its way to one endpoint.
+    DeliveryId,
 }

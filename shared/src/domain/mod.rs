@@ -6,10 +6,12 @@
 pub mod cloud;
 pub mod component;
 pub mod dns;
+mod event;
 mod ids;
 mod input;
 pub mod release;
 pub mod status;
 
+pub use event::{EventType, UnknownEvent};
 pub use ids::*;
 pub use input::*;

@@ -150,6 +150,7 @@ pub async fn purge_finished(db: &Db, before: i64, limit: i64) -> Result<u64, DbE
              and not exists (select 1 from servers s where s.job_id = j.id)
              and not exists (select 1 from deployments d where d.job_id = j.id)
              and not exists (select 1 from provider_accounts a where a.job_id = j.id)
+             and not exists (select 1 from event_deliveries e where e.job_id = j.id)
            limit $2)")
     .int(before)
     .int(limit)

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::JobId,
-    store::{Db, DbError, On, Tx, sql},
+    store::{Db, DbError, On, Tx, jobs, sql},
 };
 
 /// What became of a request for a job.
@@ -47,27 +47,18 @@ pub async fn enqueue(tx: &mut Tx, db: &Db, job: &NewJob) -> Result<Enqueued, DbE
             return Ok(Enqueued::Active(id));
         }
     }
-    let id = JobId::new();
-    let now = db.now_ms();
-    let ticket =
-        sql(st::NEXT_TICKET).text(job.kind).text(job.client).fetch_one(&mut *tx, |r| r.int("last_ticket")).await?;
-    sql(st::INSERT)
-        .text(id)
-        .text(job.kind)
-        .text(job.subject)
-        .text(job.client)
-        .int(job.priority)
-        .int(ticket)
-        .int(job.run_at.unwrap_or(now))
-        .int(job.max_attempts)
-        .int(i64::try_from(job.timeout.as_millis()).unwrap_or(i64::MAX))
-        .opt_text(job.unique_key.as_ref())
-        .opt_text(job.exclusive_key.as_ref())
-        .int(now)
-        .execute(&mut *tx)
-        .await?;
-    tx.notify(st::CHANNEL, job.kind.as_str()).await?;
-    Ok(Enqueued::New(id))
+    let row = jobs::NewRow {
+        kind: job.kind.as_str(),
+        subject: job.subject,
+        client: job.client,
+        priority: job.priority,
+        max_attempts: job.max_attempts,
+        timeout: job.timeout,
+        run_at: job.run_at,
+        unique_key: job.unique_key.as_deref(),
+        exclusive_key: job.exclusive_key.as_deref(),
+    };
+    jobs::insert(tx, db, &row).await.map(Enqueued::New)
 }
 
 /// Whether a job of the kind works, or will work, on a subject. One that was asked to end does not count.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{AccountId, ClientId, JobId},
-    store::Fence,
+    store::{Fence, deliveries::NOTIFY},
 };
 
 /// The kinds of work, each with its own queue and workers.
@@ -19,12 +19,15 @@ pub enum JobKind {
     Deploy,
     /// Looks into an account at a cloud: checks it, reads its catalog, or sweeps it.
     Account,
+    /// Sends an event to a client's endpoint.
+    Notify,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
 
 impl JobKind {
-    pub const ALL: &'static [Self] = &[Self::Build, Self::Provision, Self::Deploy, Self::Account, Self::Noop];
+    pub const ALL: &'static [Self] =
+        &[Self::Build, Self::Provision, Self::Deploy, Self::Account, Self::Notify, Self::Noop];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,6 +35,7 @@ impl JobKind {
             Self::Provision => "provision",
             Self::Deploy => "deploy",
             Self::Account => "account",
+            Self::Notify => NOTIFY,
             Self::Noop => "noop",
         }
     }

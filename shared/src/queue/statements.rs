@@ -4,33 +4,16 @@ use std::sync::LazyLock;
 
 use uuid::Uuid;
 
+pub use crate::store::jobs::CHANNEL;
 use crate::{
     domain::JobId,
     store::{DbError, On, sql},
 };
 
-/// Channel: a job of the kind in the payload was added.
-pub const CHANNEL: &str = "byop_jobs";
 /// Takes the queue's row lock (on SQLite the write lock is held already), so that claims and unique inserts are serial.
 pub const LOCK_QUEUE: &str = "update queues set vtime = vtime where kind = $1";
 
 pub const FIND_ACTIVE: &str = "select id from jobs where unique_key = $1 and state in ('queued', 'running')";
-
-/// Fair order (start-time fair queueing): a client's next ticket follows its last one, but never lies before the
-/// queue's virtual time. So 500 jobs of one client take 500 tickets, and another client's first job comes before those
-/// of them that were not claimed yet.
-pub const NEXT_TICKET: &str = "
-    insert into queue_tickets (kind, client_id, last_ticket)
-    select $1, $2, vtime from queues where kind = $1
-    on conflict (kind, client_id) do update set last_ticket =
-      case when queue_tickets.last_ticket >= excluded.last_ticket then queue_tickets.last_ticket + 1
-           else excluded.last_ticket end
-    returning last_ticket";
-
-pub const INSERT: &str = "
-    insert into jobs (id, kind, subject_id, client_id, priority, ticket, run_at, max_attempts, timeout_ms,
-                      unique_key, exclusive_key, created_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// At once while it is queued, else a request. A job that was asked to end no longer stands in the way of a new one.
 pub const CANCEL: &str = "

@@ -11,6 +11,9 @@ pub enum Counted {
     Servers,
     ApiKeys,
     QueuedJobs,
+    WebhookEndpoints,
+    /// Those that wait to be sent.
+    Deliveries,
 }
 
 pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: i64) -> Result<i64, DbError> {
@@ -22,7 +25,14 @@ pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: 
             "select count(*) as n from api_keys
              where client_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)"
         }
-        Counted::QueuedJobs => "select count(*) as n from jobs where client_id = $1 and state = 'queued'",
+        // Events wait for receivers for days, and are counted by themselves.
+        Counted::QueuedJobs => {
+            "select count(*) as n from jobs where client_id = $1 and state = 'queued' and kind <> 'notify'"
+        }
+        Counted::WebhookEndpoints => {
+            "select count(*) as n from webhook_endpoints where client_id = $1 and deleted_at is null"
+        }
+        Counted::Deliveries => "select count(*) as n from event_deliveries where client_id = $1 and status = 'pending'",
     });
     let count = count.text(client);
     let count = if what == Counted::ApiKeys { count.int(now) } else { count };

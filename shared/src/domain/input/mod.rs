@@ -8,11 +8,13 @@ mod cloud;
 mod git;
 mod names;
 mod net;
+mod webhook;
 
 pub use cloud::{AccessKeyId, CloudLogin, OvhProject, RegionCode, RoleArn, SizeCode};
 pub use git::{CommitSha, GitRef, GitScheme, GitUrl, GitUrlPolicy};
 pub use names::{EmailAddress, EnvName, ImageDigest, ImageRepository, LoginName, RelPath, Slug};
 pub use net::{DomainName, HealthPath, HostAddress, NoAddress, Port, choose_address, is_private};
+pub use webhook::{WebhookPolicy, WebhookUrl, WebhookUrlError};
 
 /// A refused value: which kind it was to be, and what is allowed. The value itself is not repeated, it may be a secret
 /// that somebody pasted into the wrong field.

@@ -4,11 +4,20 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::{Deployment, event, read, select, select_brief};
 use crate::{
-    domain::{AppId, DeploymentId, JobId, ServerId, status::DeploymentStatus},
-    store::{Db, DbError, Fence, On, Tx, domains, sql},
+    domain::{AppId, DeploymentId, EventType, JobId, ServerId, status::DeploymentStatus},
+    store::{
+        Db, DbError, Fence, On, Tx, domains,
+        events::{self, NewEvent},
+        sql,
+    },
 };
+
+/// The most characters of a reason that an event carries.
+const MESSAGE: usize = 1000;
 
 /// A deployment as its worker sees it; `None` when the fence does not hold or there is no such deployment.
 pub async fn load(on: impl Into<On<'_>>, fence: Fence, id: DeploymentId) -> Result<Option<Deployment>, DbError> {
@@ -74,7 +83,7 @@ pub async fn fail(
     message: &str,
 ) -> Result<bool, DbError> {
     let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
-    move_from(tx, db, &deployment, to, Some((code, message)), Some(code)).await
+    end_badly(tx, db, &deployment, to, (code, message)).await
 }
 
 /// As [`fail`], once the job is over: only while no other job works on the deployment.
@@ -91,7 +100,41 @@ pub async fn fail_unfenced(
            (select 1 from jobs where subject_id = $1 and kind = 'deploy' and state in ('queued', 'running'))"
     ));
     let Some(deployment) = found.text(id).fetch_optional(&mut *tx, read).await? else { return Ok(false) };
-    move_from(tx, db, &deployment, to, Some((code, message)), Some(code)).await
+    end_badly(tx, db, &deployment, to, (code, message)).await
+}
+
+/// Moves a deployment to a failing state and tells its client of it, once.
+pub(super) async fn end_badly(
+    tx: &mut Tx,
+    db: &Db,
+    deployment: &Deployment,
+    to: DeploymentStatus,
+    (code, message): (&str, &str),
+) -> Result<bool, DbError> {
+    let moved = move_from(tx, db, deployment, to, Some((code, message)), Some(code)).await?;
+    let kind = match to {
+        DeploymentStatus::Failed => EventType::DeploymentFailed,
+        DeploymentStatus::RolledBack => EventType::DeploymentRolledBack,
+        _ => return Ok(moved),
+    };
+    if moved && deployment.status != to {
+        let data = &told(deployment, code, message);
+        events::emit(tx, db, NewEvent { client: deployment.client, kind, data, once: None }).await?;
+    }
+    Ok(moved)
+}
+
+/// What a client is told of a deployment that ended badly. The message may hold a release's last lines; the beginning will do.
+fn told(deployment: &Deployment, code: &str, message: &str) -> Value {
+    json!({
+        "deployment_id": deployment.id,
+        "app_id": deployment.app,
+        "customer_id": deployment.customer,
+        "server_id": deployment.server,
+        "domain": deployment.traefik_domain,
+        "code": code,
+        "message": message.chars().take(MESSAGE).collect::<String>(),
+    })
 }
 
 /// Says why the work on a deployment has to be tried again. The next change of its status forgets it.

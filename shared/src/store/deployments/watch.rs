@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Deployment,
-    progress::{free_domain, load, move_from},
+    progress::{end_badly, free_domain, load, move_from},
     read, select,
 };
 use crate::{
@@ -58,9 +58,8 @@ pub async fn give_back(
 ) -> Result<bool, DbError> {
     let Some(failed) = load(&mut *tx, fence, id).await? else { return Ok(false) };
     let Some(previous) = replaced(tx, &failed).await? else { return Ok(false) };
-    let error = Some((code, message));
     if failed.watched_until.is_none()
-        || !move_from(tx, db, &failed, DeploymentStatus::RolledBack, error, Some(code)).await?
+        || !end_badly(tx, db, &failed, DeploymentStatus::RolledBack, (code, message)).await?
         || !move_from(tx, db, &previous, DeploymentStatus::Live, None, Some("came back")).await?
     {
         return Ok(false);

@@ -1,0 +1,152 @@
+//! One POST to a receiver that a stranger named.
+//!
+//! Invariants: a name is looked up once, every address it has is judged, and the one that is chosen is the one that is
+//! connected to, so a name that changes its mind in between gains nothing; no redirect is followed and no proxy asked; an
+//! answer is read no further than its beginning. Absent: signatures, and what an answer means.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use reqwest::{
+    Client, RequestBuilder, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::HeaderMap,
+    redirect, retry,
+};
+use shared::domain::{NoAddress, WebhookPolicy, WebhookUrl, choose_address};
+use tokio::{net::lookup_host, time::timeout};
+
+/// For all of it, from the look-up to the end of the answer.
+const LIMIT: Duration = Duration::from_secs(15);
+/// How much of an answer is kept.
+const BEGINNING: usize = 1024;
+
+/// Whoever knows the addresses of names: the system, or a test.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// All addresses of a name or of a written address; none when there is no such name.
+    async fn addresses(&self, host: &str) -> Vec<IpAddr>;
+}
+
+/// The system's resolver.
+pub struct SystemNames;
+
+#[async_trait]
+impl Lookup for SystemNames {
+    async fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        lookup_host((host, 0)).await.map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
+    }
+}
+
+/// Every name stands for the one address that was judged.
+struct Pinned(SocketAddr);
+
+impl Resolve for Pinned {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses: Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
+}
+
+/// What came back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    Success(u16),
+    /// Another status, with the beginning of what was said.
+    Refused(u16, String),
+    /// No answer; why, without anything secret.
+    None(String),
+}
+
+/// Sends under the rules of a policy.
+#[derive(Clone)]
+pub struct Sender {
+    pub(super) policy: WebhookPolicy,
+    lookup: Arc<dyn Lookup>,
+}
+
+impl Sender {
+    pub fn new(policy: WebhookPolicy, lookup: Arc<dyn Lookup>) -> Self {
+        Self { policy, lookup }
+    }
+
+    /// Posts a JSON body.
+    pub async fn post(&self, url: &WebhookUrl, headers: HeaderMap, body: String) -> Answer {
+        let sent = async {
+            let address = self.address(url).await?;
+            let client = self.client(address).map_err(|e| reason(&e))?;
+            let request = client.post(url.as_str()).headers(headers).body(body);
+            answer(request).await.map_err(|e| reason(&e))
+        };
+        match timeout(LIMIT, sent).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(why)) => Answer::None(why),
+            Err(_) => Answer::None(format!("There was no whole answer within {} s.", LIMIT.as_secs())),
+        }
+    }
+
+    async fn address(&self, url: &WebhookUrl) -> Result<SocketAddr, String> {
+        let found = self.lookup.addresses(&url.host()).await;
+        match choose_address(&found, self.policy == WebhookPolicy::Development) {
+            Ok(ip) => Ok((ip, url.port()).into()),
+            Err(NoAddress::Private) => {
+                Err("The host stands for an address that is not on the public internet. Nothing was sent.".to_owned())
+            }
+            Err(NoAddress::Unknown) => Err("The host cannot be found.".to_owned()),
+        }
+    }
+
+    /// A client of its own for each: it knows the one address, and keeps no connection.
+    fn client(&self, address: SocketAddr) -> Result<Client, reqwest::Error> {
+        Client::builder()
+            .user_agent(concat!("byop-engine/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(Pinned(address)))
+            .https_only(self.policy == WebhookPolicy::Production)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .timeout(LIMIT)
+            .build()
+    }
+}
+
+async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let response = request.send().await?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(Answer::Success(status.as_u16()));
+    }
+    Ok(Answer::Refused(status.as_u16(), beginning(response).await))
+}
+
+/// On one line, so that it can stand in a list. An answer that breaks off is kept as far as it came.
+async fn beginning(mut response: Response) -> String {
+    let mut read = Vec::new();
+    while read.len() < BEGINNING
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        read.extend_from_slice(&chunk[..chunk.len().min(BEGINNING - read.len())]);
+    }
+    String::from_utf8_lossy(&read).replace(char::is_control, " ").trim().to_owned()
+}
+
+/// The URL is left out: it may hold a secret.
+fn reason(error: &reqwest::Error) -> String {
+    let what = if error.is_timeout() {
+        "There was no whole answer in time"
+    } else if error.is_connect() {
+        "There is no connection"
+    } else {
+        "There is no answer"
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    cause.map_or_else(|| format!("{what}."), |cause| format!("{what}: {cause}."))
+}
