@@ -98,7 +98,9 @@ async fn a_release_that_fails_after_the_switch_gives_way() {
         world.settled(id, Status::RolledBack).await;
         let failed = world.get(id).await;
         assert_eq!(failed.error_code.as_deref(), Some("failed_after_switch"), "{place}");
-        assert!(failed.error_message.unwrap().contains("it answers with status 500"), "{place}");
+        // Seen from outside, or counted in the access log: an attempt that follows a killed one finds the count first.
+        let why = failed.error_message.unwrap();
+        assert!(why.contains("it answers with status 500") || why.contains("requests failed"), "{place}: {why}");
         assert_eq!(world.live().await, first, "{place}");
         assert_eq!(world.visit().await, ("hello one".into(), first.to_string()), "{place}");
         assert_eq!(world.projects().await, [first.to_string()], "{place}");
