@@ -9,6 +9,7 @@ pub mod builds;
 pub mod catalogs;
 mod component_spec;
 pub mod components;
+pub mod composes;
 mod credentials;
 pub mod customers;
 pub mod deploy_keys;

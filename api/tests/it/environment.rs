@@ -38,7 +38,7 @@ async fn a_deployment_freezes_what_it_needs() {
     assert_eq!(t.post(&token, &deploy, second).await.ok(202)["sequence"], 2);
     let jobs = "select count(*) as n from jobs where kind = 'deploy' and exclusive_key = $1";
     assert_eq!(
-        sql(jobs).text(format!("deploy:{server}:{app}")).fetch_one(&t.app.db, |r| r.int("n")).await.expect("a count"),
+        sql(jobs).text(format!("deploy:{server}")).fetch_one(&t.app.db, |r| r.int("n")).await.expect("a count"),
         2
     );
     t.close().await;
