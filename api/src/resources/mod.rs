@@ -13,6 +13,7 @@ pub mod composes;
 mod credentials;
 pub mod customers;
 pub mod deploy_keys;
+pub mod deployment_logs;
 pub mod deployments;
 pub mod env;
 pub mod events;
