@@ -58,7 +58,7 @@ async fn components_are_kept_as_they_were_said_and_refused_when_they_do_not_fit(
 
     for (name, spec, code) in [
         ("web", json!({"kind": "web", "links": ["cache"]}), "unknown_component"),
-        ("web", json!({"kind": "web", "env": {"A": "${component.db.name}"}}), "invalid_value"),
+        ("web", json!({"kind": "web", "env": {"A": "${component.db.name}"}}), "invalid_body"),
         ("jobs", json!({"kind": "cron", "command": ["x"]}), "component_incomplete"),
         ("jobs", json!({"kind": "cron", "command": ["x"], "schedule": "$(id)"}), "invalid_body"),
         ("two", json!({"kind": "web"}), "path_taken"),
