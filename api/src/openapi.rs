@@ -51,7 +51,8 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         r::customers::Customers,
         clouds,
         servers,
-        (r::deployments::Deployments, r::releases::Releases, r::rollbacks::Rollbacks, r::services::Services),
+        (r::deployments::Deployments, r::deployment_logs::DeploymentLogs, r::composes::Composes, r::services::Services),
+        (r::releases::Releases, r::rollbacks::Rollbacks),
         (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,
     );

@@ -159,7 +159,8 @@ pub async fn ensure_services(
     }
 }
 
-fn version(c: &Component) -> Result<ServiceVersion, Problem> {
+/// The version of a managed service: the client's, else the engine's usual one.
+pub fn version(c: &Component) -> Result<ServiceVersion, Problem> {
     let usual = match c.kind {
         ComponentKind::Mysql => "8.4",
         ComponentKind::Redis => "8",

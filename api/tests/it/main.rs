@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod actions;
 mod clouds;
+mod components;
 mod deliveries;
 mod document;
 mod environment;
