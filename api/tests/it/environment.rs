@@ -196,7 +196,7 @@ async fn an_environment_is_bounded_and_stays_out_of_lists() {
         (
             format!("/v1/apps/{}/builds", ids["app_id"]),
             format!("/v1/builds/{}", ids["build_id"]),
-            &["dockerfile"] as &[_],
+            &["dockerfile", "images"] as &[_],
         ),
         ("/v1/deployments".into(), format!("/v1/deployments/{}", ids["deployment_id"]), of_deployment),
     ] {

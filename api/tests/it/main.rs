@@ -11,6 +11,7 @@ mod environment;
 mod fixture;
 mod generated;
 mod idempotency;
+mod images;
 mod limits;
 mod logs;
 mod names;
