@@ -6,9 +6,11 @@
 
 mod plan;
 mod progress;
+mod repair;
 mod watch;
 
 pub use progress::*;
+pub use repair::*;
 pub use watch::*;
 
 use super::{Asked, Db, DbError, On, Row, Tx, servers, sql, status_events};
@@ -23,7 +25,7 @@ macro_rules! select {
             "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
                     image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain, env_sealed,
                     compose, plan, vps_id, vps_ip, deployed_at, prepared_at, replaced_id, watched_until, error_code,
-                    error_message, created_at, updated_at
+                    error_message, created_at, updated_at, repair_requested_at
              from deployments ",
             $rest
         )
@@ -37,7 +39,8 @@ macro_rules! select_brief {
             "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
                     image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain,
                     cast('' as text) as env_sealed, cast(null as text) as compose, cast(null as text) as plan, vps_id, vps_ip,
-                    deployed_at, prepared_at, replaced_id, watched_until, error_code, error_message, created_at, updated_at
+                    deployed_at, prepared_at, replaced_id, watched_until, error_code, error_message, created_at, updated_at,
+                    repair_requested_at
              from deployments ",
             $rest
         )
@@ -130,6 +133,8 @@ pub struct Deployment {
     pub error_message: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
+    /// Somebody wants it put right, although it is live.
+    pub repair_requested_at: Option<i64>,
 }
 
 fn read(r: &Row) -> Result<Deployment, DbError> {
@@ -163,6 +168,7 @@ fn read(r: &Row) -> Result<Deployment, DbError> {
         error_message: r.opt_text("error_message")?,
         created_at: r.int("created_at")?,
         updated_at: r.int("updated_at")?,
+        repair_requested_at: r.opt_int("repair_requested_at")?,
     })
 }
 
