@@ -52,6 +52,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         clouds,
         servers,
         (r::deployments::Deployments, r::releases::Releases, r::rollbacks::Rollbacks, r::services::Services),
+        (r::states::States, r::container_logs::ContainerLogs),
         (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,
     );

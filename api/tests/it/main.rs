@@ -22,5 +22,6 @@ mod replay;
 mod requests;
 mod resources;
 mod sessions;
+mod states;
 mod walk;
 mod webhooks;
