@@ -8,7 +8,7 @@ use std::sync::{
 
 use shared::{
     domain::{
-        AppId, ClientId, CustomerId, DeploymentId, JobId, ServerId,
+        AppId, ClientId, CustomerId, DeploymentId, JobId, Port, ServerId,
         observed::{Facts, Machine},
         release::{FrozenImage, ReleasePlan},
     },
@@ -116,7 +116,7 @@ impl World {
         sql(apps).text(app).text(self.client).execute(&self.db).await.unwrap();
         let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
         let image = FrozenImage::Built { repository: "c/a".into(), digest };
-        let (port, domain) = (shared::domain::Port::try_from(80).unwrap(), "shop.example.com".parse().unwrap());
+        let (port, domain) = (Port::saturating(80), "shop.example.com".parse().unwrap());
         let new = NewDeployment {
             id,
             client: self.client,

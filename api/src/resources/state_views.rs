@@ -47,6 +47,9 @@ pub struct DeploymentStateView {
     /// being worked on, and before the first look.
     #[oai(skip_serializing_if_is_none)]
     drift: Option<Vec<DriftView>>,
+    /// It was asked to be put right, and is not yet.
+    #[oai(skip_serializing_if_is_none)]
+    repair_requested_at: Option<Moment>,
 }
 
 /// Of what time all this is.
@@ -219,6 +222,7 @@ impl DeploymentStateView {
             server_id: Typed(deployment.server),
             components: plan.components.iter().map(component).collect(),
             drift: drift.map(|drift| drift.iter().map(DriftView::from).collect()),
+            repair_requested_at: deployment.repair_requested_at.map(Moment),
             seen: SeenView::of(seen.as_ref(), now),
         }
     }

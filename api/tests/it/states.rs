@@ -135,6 +135,8 @@ async fn only_a_live_deployment_is_repaired_and_by_one_job() {
     let first = repair("k1").await;
     assert_eq!(first.header("location"), Some(format!("/v1/deployments/{}", live.deployment).as_str()));
     assert_eq!(text(&first.ok(202)["status"]), "live");
+    let state = t.get(&live.token, &format!("/v1/deployments/{}/state", live.deployment)).await.ok(200);
+    assert!(state["repair_requested_at"].is_string(), "{state}");
     assert_eq!(repair("k1").await.text, first.text, "the same request");
     repair("k2").await.ok(202);
     let jobs = "select count(*) as n from jobs where kind = 'deploy' and state = 'queued' and subject_id = $1";

@@ -38,7 +38,8 @@ impl Followed {
         loop {
             match timeout_at(self.until, self.reading.wait()).await.ok()?? {
                 ChannelMsg::Data { data } => return Some(data),
-                ChannelMsg::ExitStatus { .. } | ChannelMsg::ExitSignal { .. } | ChannelMsg::Failure => return None,
+                ChannelMsg::Failure => return None,
+                // What it said before its end may come after word of it.
                 _ => {}
             }
         }
