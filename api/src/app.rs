@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{AccessTokens, Passwords, RateLimit},
     config::Config,
+    container_logs,
     crowd::Crowd,
     door::{Door, Limits},
     edge::Edge,
@@ -61,6 +62,8 @@ pub struct App {
     /// The turn of whoever notes that an API key was used.
     pub key_notes: Arc<Semaphore>,
     pub log_readers: Arc<Crowd<ClientId>>,
+    /// Those of containers' logs; each holds a connection to a server.
+    pub container_readers: Arc<Crowd<ClientId>>,
     pub signer: Signer,
     pub metrics: Metrics,
     /// Cancelled when the server is to stop, so that open streams end.
@@ -82,6 +85,7 @@ impl App {
             requests: Crowd::new(REQUESTS, REQUESTS / 4),
             key_notes: Arc::new(Semaphore::new(1)),
             log_readers: Crowd::new(logs::READERS, logs::READERS_OF_ONE),
+            container_readers: Crowd::new(container_logs::READERS, container_logs::READERS_OF_ONE),
             signer,
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),

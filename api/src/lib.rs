@@ -9,6 +9,7 @@ pub mod app;
 pub mod auth;
 mod body;
 pub mod config;
+mod container_logs;
 mod crowd;
 mod door;
 mod edge;

@@ -53,6 +53,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         servers,
         (r::deployments::Deployments, r::deployment_logs::DeploymentLogs, r::composes::Composes, r::services::Services),
         (r::releases::Releases, r::rollbacks::Rollbacks),
+        (r::states::States, r::container_logs::ContainerLogs),
         (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,
     );

@@ -12,6 +12,7 @@ use shared::{
     domain::{
         EventType,
         component::{ComponentKind, Protocol},
+        observed::{ContainerHealth, ContainerState, DriftKind},
         status::{BuildStatus, DeploymentStatus, MachineState, ServerStatus},
     },
     names::RecordBy,
@@ -53,6 +54,9 @@ words! {
     Verdict, "What is wrong with a machine. `orphan`: it bears the engine's name and no server wants it; `duplicate`: a server has another one; `zombie`: a server wants it and the cloud does not show it.";
     DeploymentStatus, "How far a deployment is. It serves its domain when it is `live`.";
     RecordBy, "Who sees to a domain's record. `by_us`: the engine will set it, in an account that serves the zone; `by_hand`: somebody has to, because no account serves the zone or the engine may not; `set`: the engine has set it.";
+    ContainerState, "What Docker says of a container's process.";
+    ContainerHealth, "What a container's own health check says of it.";
+    DriftKind, "How something differs from what was deployed. `missing`: a container is not there; `stopped`: it does not run; `extra`: one runs that should not; `image`: it runs another image; `routes`: the edge follows other routes; `published_port`: a port is open that nobody declared.";
     ComponentKind, "What a component is there for. `web` answers requests, `worker` runs all the time, `cron` by a schedule, `release` once before each switch; the others are services that the engine runs.";
     Protocol, "How a published port is spoken to.";
     Desired, "What a deployment is meant to be.";

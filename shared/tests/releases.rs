@@ -85,6 +85,7 @@ impl World {
             sequence: deployments::next_sequence(&mut tx, h.client, h.server, h.app).await.unwrap(),
             image_tag: None,
             plan: plan(),
+            prepared: false,
             env_sealed: String::new(),
         };
         let domain = "shop.example.com".parse().unwrap();

@@ -1,7 +1,8 @@
-//! The deploy worker: brings releases onto servers, switches to them, and takes them down.
+//! The deploy worker: brings releases onto servers, switches to them, and takes them down; and looks at servers meanwhile.
 
 mod attempt;
 mod log;
+pub mod observe;
 mod release;
 mod run;
 mod settings;

@@ -1,6 +1,6 @@
 //! The process: reads its settings, opens the database, works until it is told to stop.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use shared::{
     queue::{JobKind, WorkerConfig, work},
@@ -9,7 +9,15 @@ use shared::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use worker_deploy::{DeployWorker, Settings};
+use worker_deploy::{
+    DeployWorker, Settings,
+    observe::{self, ObserveWorker},
+};
+
+/// Looks at once. They wait for servers most of the time, and take no deployment's place.
+const LOOKS: usize = 8;
+/// How much later than it is due a look may begin.
+const POLL: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -21,8 +29,14 @@ async fn main() -> anyhow::Result<()> {
     let db = Db::open(&settings.database_url).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(stop_on_signal(shutdown.clone()));
-    let worker = DeployWorker::new(db.clone(), settings);
-    work(db, config, Arc::new(worker), shutdown).await?;
+    let observer = ObserveWorker::new(db.clone(), settings.clone());
+    let deployer = DeployWorker::new(db.clone(), settings);
+    tokio::spawn(observe::schedule(db.clone()));
+    let observing = WorkerConfig { concurrency: LOOKS, poll: POLL, ..WorkerConfig::from_env(JobKind::Observe)? };
+    tokio::try_join!(
+        work(db.clone(), config, Arc::new(deployer), shutdown.clone()),
+        work(db, observing, Arc::new(observer), shutdown),
+    )?;
     Ok(())
 }
 

@@ -87,11 +87,13 @@ impl DeployWorker {
 
     async fn work(&self, fence: Fence, id: DeploymentId) -> Result<(), Failure> {
         let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
-        let (desired, status) = (deployment.desired, deployment.status);
+        let (desired, status, repair) =
+            (deployment.desired, deployment.status, deployment.repair_requested_at.is_some());
         let attempt = self.attempt(fence, deployment).await?;
         match desired {
             Desired::Deleted => attempt.delete().await,
             Desired::Stopped => attempt.stop().await,
+            Desired::Live if status == Status::Live && repair => attempt.repair().await,
             Desired::Live if status == Status::Live => attempt.finish_switch().await,
             Desired::Live if ending(status, "").is_some() => attempt.deploy().await,
             Desired::Live => Ok(()),
@@ -114,10 +116,11 @@ impl DeployWorker {
         Ok(tx.commit().await?)
     }
 
-    /// A release that went live stays: what is left of its job is to take down the one before it.
+    /// A release that went live stays: what is left of its job is to take down the one before it, and not to repair it.
     async fn cancelled(&self, fence: Fence, id: DeploymentId) -> Result<(), Failure> {
         let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
         if (deployment.status, deployment.desired) == (Status::Live, Desired::Live) {
+            deployments::forget_repair(&self.db, fence, id).await?;
             return self.work(fence, id).await;
         }
         Err(Failure::permanent("cancelled", "cancelled"))

@@ -10,6 +10,9 @@ use shared::{
 
 use crate::steps::Lookup;
 
+/// More often than that, a look would be the load that it sees.
+const LEAST_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
 /// Everything but the queue's own settings.
 #[derive(Clone)]
 pub struct Settings {
@@ -23,6 +26,8 @@ pub struct Settings {
     pub services: ServiceImages,
     /// Whether clients' machines may have private addresses.
     pub dev_mode: bool,
+    /// Between two looks at a server.
+    pub observe_every: Duration,
     pub limits: Limits,
 }
 
@@ -80,6 +85,7 @@ impl Settings {
             lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 300)? },
             services: ServiceImages::from_env(),
             dev_mode: config::switch("BYOP_DEV_MODE")?,
+            observe_every: config::seconds("BYOP_OBSERVE_S", 60)?.max(LEAST_BETWEEN_LOOKS),
             limits: Limits::from_env()?,
         })
     }

@@ -120,6 +120,7 @@ async fn release(
         sequence: deployments::next_sequence(tx, client, server.id, app_id).await?,
         image_tag,
         plan,
+        prepared: false,
         env_sealed: environment.seal(key, client, id)?,
     };
     begin_release(app, tx, &server, &new).await

@@ -37,6 +37,8 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Deploy => deployment(app, tx, job).await,
         JobKind::Account => account(tx, job).await,
         JobKind::Notify => notify(app, tx, job).await,
+        // Its server is looked at by another job by now, or needs none.
+        JobKind::Observe => Err(nothing_to_do()),
         JobKind::Noop => Ok(()),
     }
 }

@@ -84,6 +84,7 @@ async fn bring_back(app: &App, tx: &mut Tx, caller: &Caller, id: DeploymentId) -
         env_sealed: Environment::frozen(key, &before)?.seal(key, client, id)?,
         image_tag: before.image_tag_deployed,
         plan,
+        prepared: true,
     };
     begin_release(app, tx, &server, &new).await
 }

@@ -24,5 +24,6 @@ mod replay;
 mod requests;
 mod resources;
 mod sessions;
+mod states;
 mod walk;
 mod webhooks;

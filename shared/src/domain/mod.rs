@@ -9,6 +9,7 @@ pub mod dns;
 mod event;
 mod ids;
 mod input;
+pub mod observed;
 pub mod release;
 pub mod status;
 

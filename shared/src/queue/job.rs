@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    domain::{AccountId, ClientId, JobId},
-    store::{Fence, deliveries::NOTIFY},
+    domain::{AccountId, ClientId, JobId, ServerId},
+    store::{Fence, deliveries::NOTIFY, observations::OBSERVE},
 };
 
 /// The kinds of work, each with its own queue and workers.
@@ -21,13 +21,15 @@ pub enum JobKind {
     Account,
     /// Sends an event to a client's endpoint.
     Notify,
+    /// Looks at a server, again and again.
+    Observe,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
 
 impl JobKind {
     pub const ALL: &'static [Self] =
-        &[Self::Build, Self::Provision, Self::Deploy, Self::Account, Self::Notify, Self::Noop];
+        &[Self::Build, Self::Provision, Self::Deploy, Self::Account, Self::Notify, Self::Observe, Self::Noop];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,6 +38,7 @@ impl JobKind {
             Self::Deploy => "deploy",
             Self::Account => "account",
             Self::Notify => NOTIFY,
+            Self::Observe => OBSERVE,
             Self::Noop => "noop",
         }
     }
@@ -142,6 +145,14 @@ impl NewJob {
     pub fn account(client: ClientId, id: AccountId) -> Self {
         let key = Some(format!("account:{id}"));
         Self { unique_key: key.clone(), exclusive_key: key, ..Self::new(JobKind::Account, id, client) }
+    }
+
+    /// Looks at a server until it is not ready any more, unless a job that does is there already. It lives as long as the
+    /// server, so that many of its workers may die.
+    pub fn observe(client: ClientId, id: ServerId) -> Self {
+        let unique_key = Some(format!("{OBSERVE}:{id}"));
+        let new = Self::new(JobKind::Observe, id, client);
+        Self { unique_key, max_attempts: 100, timeout: Duration::from_secs(300), ..new }
     }
 }
 

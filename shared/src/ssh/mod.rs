@@ -7,6 +7,7 @@
 
 mod error;
 mod exec;
+mod follow;
 mod forward;
 mod key;
 mod session;
@@ -14,6 +15,7 @@ mod unit;
 
 pub use error::SshError;
 pub use exec::{Exec, Output};
+pub use follow::Followed;
 pub use forward::ForwardedSocket;
 pub use key::{KeyPair, generate_key, public_of};
 pub use session::{Reach, Session, Target, TcpStream, resolve};

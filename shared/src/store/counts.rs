@@ -25,9 +25,10 @@ pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: 
             "select count(*) as n from api_keys
              where client_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)"
         }
-        // Events wait for receivers for days, and are counted by themselves.
+        // Events wait for receivers for days, and are counted by themselves; every server is looked at all the time.
         Counted::QueuedJobs => {
-            "select count(*) as n from jobs where client_id = $1 and state = 'queued' and kind <> 'notify'"
+            "select count(*) as n from jobs where client_id = $1 and state = 'queued'
+               and kind not in ('notify', 'observe')"
         }
         Counted::WebhookEndpoints => {
             "select count(*) as n from webhook_endpoints where client_id = $1 and deleted_at is null"

@@ -6,9 +6,11 @@
 
 mod plan;
 mod progress;
+mod repair;
 mod watch;
 
 pub use progress::*;
+pub use repair::*;
 pub use watch::*;
 
 use super::{Asked, Db, DbError, On, Row, Tx, servers, sql, status_events};
@@ -23,7 +25,7 @@ macro_rules! select {
             "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
                     image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain, env_sealed,
                     compose, plan, vps_id, vps_ip, deployed_at, prepared_at, replaced_id, watched_until, error_code,
-                    error_message, created_at, updated_at
+                    error_message, created_at, updated_at, repair_requested_at
              from deployments ",
             $rest
         )
@@ -37,7 +39,8 @@ macro_rules! select_brief {
             "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
                     image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain,
                     cast('' as text) as env_sealed, cast(null as text) as compose, cast(null as text) as plan, vps_id, vps_ip,
-                    deployed_at, prepared_at, replaced_id, watched_until, error_code, error_message, created_at, updated_at
+                    deployed_at, prepared_at, replaced_id, watched_until, error_code, error_message, created_at, updated_at,
+                    repair_requested_at
              from deployments ",
             $rest
         )
@@ -91,6 +94,8 @@ pub struct NewDeployment {
     pub sequence: i64,
     pub image_tag: Option<String>,
     pub plan: ReleasePlan,
+    /// Whether its release command ran in an earlier life of it: going back runs none.
+    pub prepared: bool,
     /// Sealed for [`ENV_FIELD`].
     pub env_sealed: String,
 }
@@ -130,6 +135,8 @@ pub struct Deployment {
     pub error_message: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
+    /// Somebody wants it put right, although it is live.
+    pub repair_requested_at: Option<i64>,
 }
 
 fn read(r: &Row) -> Result<Deployment, DbError> {
@@ -163,6 +170,7 @@ fn read(r: &Row) -> Result<Deployment, DbError> {
         error_message: r.opt_text("error_message")?,
         created_at: r.int("created_at")?,
         updated_at: r.int("updated_at")?,
+        repair_requested_at: r.opt_int("repair_requested_at")?,
     })
 }
 
@@ -181,8 +189,8 @@ pub async fn insert(tx: &mut Tx, db: &Db, new: &NewDeployment) -> Result<(), DbE
     let (now, main) = (db.now_ms(), plan::main(&new.plan));
     sql("insert into deployments (id, client_id, app_id, customer_id, server_id, build_id, sequence, image_repository,
                                   image_tag_deployed, image_digest, port, health_path, traefik_domain, env_sealed, plan,
-                                  created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)")
+                                  prepared_at, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)")
     .text(new.id)
     .text(new.client)
     .text(new.app)
@@ -198,6 +206,7 @@ pub async fn insert(tx: &mut Tx, db: &Db, new: &NewDeployment) -> Result<(), DbE
     .text(main.domain)
     .text(&new.env_sealed)
     .text(plan::text(&new.plan)?)
+    .opt_int(new.prepared.then_some(now))
     .int(now)
     .execute(&mut *tx)
     .await?;

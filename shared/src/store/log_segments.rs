@@ -99,7 +99,7 @@ pub async fn last_seq(on: impl Into<On<'_>>, client: ClientId, entity: impl Into
 /// Whether a job is on its way that may append: queued, running, or ended without its handler having been told.
 pub async fn has_writer(on: impl Into<On<'_>>, client: ClientId, entity: impl Into<Uuid>) -> Result<bool, DbError> {
     let found = sql("select id from jobs where subject_id = $1 and client_id = $2
-         and (state in ('queued', 'running') or abandoned = 1) limit 1");
+         and kind <> 'observe' and (state in ('queued', 'running') or abandoned = 1) limit 1");
     Ok(found.text(entity.into()).text(client).fetch_optional(on, |r| r.text("id")).await?.is_some())
 }
 

@@ -33,6 +33,7 @@ pub mod installation;
 pub mod jobs;
 pub mod log_segments;
 pub mod machines;
+pub mod observations;
 pub mod provider_accounts;
 pub mod registry_grants;
 #[cfg(feature = "testing")]

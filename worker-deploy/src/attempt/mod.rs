@@ -4,6 +4,7 @@
 //! replaced, what served before has not noticed. Absent: what comes after the switch ([`after`]).
 
 mod after;
+mod repair;
 mod row;
 mod undo;
 

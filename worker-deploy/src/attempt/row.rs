@@ -24,6 +24,7 @@ enum Change<'a> {
     To(Status),
     Live(Place<'a>),
     Watched,
+    Repaired,
     Condemned(&'a str),
     GivesWay(&'a str),
     Deleted,
@@ -49,6 +50,10 @@ impl Attempt<'_> {
 
     pub(super) async fn end_watch(&self) -> Result<(), Failure> {
         self.write(Change::Watched).await
+    }
+
+    pub(super) async fn end_repair(&self) -> Result<(), Failure> {
+        self.write(Change::Repaired).await
     }
 
     pub(super) async fn condemn(&self, why: &str) -> Result<(), Failure> {
@@ -95,11 +100,12 @@ impl Attempt<'_> {
             Change::To(status) => deployments::advance(&mut tx, db, fence, id, status, None).await?,
             Change::Live(place) => deployments::set_live(&mut tx, db, fence, id, place).await?,
             Change::Watched => deployments::end_watch(&mut tx, fence, id).await?,
+            Change::Repaired => deployments::forget_repair(&mut tx, fence, id).await?,
             Change::Condemned(why) => deployments::condemn(&mut tx, fence, id, FAILED, why).await?,
             Change::GivesWay(why) => deployments::give_back(&mut tx, db, fence, id, FAILED, why).await?,
             Change::Deleted => deployments::set_deleted(&mut tx, db, fence, id).await?,
         };
-        if written && !matches!(change, Change::To(_)) {
+        if written && !matches!(change, Change::To(_) | Change::Repaired) {
             // A domain may have come free; its record leads here no more.
             let d = &self.release.deployment;
             names::ask_to_leave(&mut tx, db, d.client, d.server).await?;

@@ -197,6 +197,7 @@ impl World {
             sequence,
             image_tag: Some("t".into()),
             plan,
+            prepared: false,
             env_sealed: sealed,
         };
         deployments::insert(&mut tx, &self.db, &new).await.unwrap();

@@ -32,6 +32,7 @@ async fn deployment(world: &World, server: ServerId, app: AppId) -> JobId {
         sequence: deployments::next_sequence(&mut tx, world.client, server, app).await.unwrap(),
         image_tag: None,
         plan: plan(),
+        prepared: false,
         env_sealed: String::new(),
     };
     deployments::insert(&mut tx, &world.db, &new).await.unwrap();

@@ -31,7 +31,12 @@ pub async fn set_prepared(db: &Db, fence: Fence, id: DeploymentId) -> Result<boo
 /// Ends the time in which a deployment is watched; domains that only the one before it had are free.
 pub async fn end_watch(tx: &mut Tx, fence: Fence, id: DeploymentId) -> Result<bool, DbError> {
     let Some(deployment) = load(&mut *tx, fence, id).await? else { return Ok(false) };
-    sql("update deployments set watched_until = null where id = $1").text(id).execute(&mut *tx).await?;
+    // One that was to give way and could not, because what it replaced is gone, is what there is.
+    sql("update deployments set watched_until = null, error_code = null, error_message = null
+         where id = $1 and watched_until is not null")
+    .text(id)
+    .execute(&mut *tx)
+    .await?;
     free_domain(tx, &deployment).await?;
     Ok(true)
 }

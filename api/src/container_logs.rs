@@ -1,0 +1,193 @@
+//! What the containers of a component print: its last lines, and a stream that follows.
+//!
+//! Invariants: a client has a few readers, each of whom holds one connection to a server and a few lines; a stream ends soon
+//! after its reader's right to read, with the server, or after a quarter of an hour. Absent: reading at the server and
+//! masking secrets (`shared::container_logs`).
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream, stream::BoxStream};
+use poem::{http::StatusCode, web::sse::Event};
+use poem_openapi::{Object, payload::EventStream, types::ToJSON};
+use shared::{
+    container_logs::{Extent, Following, MOST_LINES, NotReadable, Reader, Which},
+    domain::{ClientId, DeploymentId, component::ComponentName},
+    store::deployments::{self, Deployment},
+};
+use tokio::time::Instant;
+
+use crate::{app::App, auth::Caller, crowd::Place, problem::Problem};
+
+/// Readers at once, in all and of one client.
+pub const READERS: usize = 50;
+pub const READERS_OF_ONE: usize = 5;
+const USUAL_LINES: u32 = 200;
+/// How long a reader whose session or key ended may read on.
+const RECHECK: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub deployment: DeploymentId,
+    pub component: ComponentName,
+    pub tail: Option<u32>,
+    pub since: Option<String>,
+}
+
+/// Some lines of a component's containers. The last event has the type `end` and no lines.
+#[derive(Object, Clone)]
+pub struct ContainerLogEvent {
+    /// Lines, each with its time in front.
+    pub text: String,
+}
+
+pub type ContainerLogStream = EventStream<BoxStream<'static, ContainerLogEvent>>;
+
+/// Something whose logs may be read, with a place to do so.
+struct Opened {
+    deployment: Deployment,
+    component: ComponentName,
+    managed: bool,
+    extent: Extent,
+    place: Place<ClientId>,
+}
+
+impl Opened {
+    async fn new(app: &App, caller: &Caller, asked: Asked) -> Result<Self, Problem> {
+        let found = deployments::get(&app.db, caller.client, asked.deployment).await?;
+        let deployment = found.ok_or_else(|| Problem::not_found("deployment"))?;
+        let plan = deployment.plan()?;
+        let known = plan.components.iter().find(|frozen| frozen.component.name == asked.component);
+        let kind = known.ok_or_else(|| Problem::not_found("component"))?.component.kind;
+        let since = asked.since.map(|text| since(&text, app.db.now_ms()).ok_or_else(bad_since)).transpose()?;
+        let extent = Extent { tail: asked.tail.unwrap_or(USUAL_LINES).min(MOST_LINES), since };
+        let place = app.container_readers.enter(caller.client).ok_or_else(|| Problem {
+            detail: "Too many logs are read at once. End some, or wait.".into(),
+            ..Problem::too_many(5)
+        })?;
+        Ok(Self { deployment, component: asked.component, managed: kind.is_managed(), extent, place })
+    }
+
+    fn which(&self) -> Which<'_> {
+        Which { deployment: &self.deployment, component: &self.component, managed: self.managed }
+    }
+}
+
+fn reader(app: &App) -> Reader<'_> {
+    Reader { db: &app.db, master: &app.config.master_key, dev_mode: app.config.dev_mode }
+}
+
+/// The last lines as they are now.
+pub async fn text(app: &App, caller: &Caller, asked: Asked) -> Result<String, Problem> {
+    let opened = Opened::new(app, caller, asked).await?;
+    let mut text = reader(app).tail(opened.which(), opened.extent).await?;
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// The last lines, and those that follow.
+pub async fn follow(app: &Arc<App>, caller: &Caller, asked: Asked) -> Result<ContainerLogStream, Problem> {
+    let opened = Opened::new(app, caller, asked).await?;
+    let following = reader(app).follow(opened.which(), opened.extent).await?;
+    let follower = Follower {
+        following,
+        app: app.clone(),
+        caller: caller.clone(),
+        checked: Instant::now(),
+        ended: false,
+        _place: opened.place,
+    };
+    let events = stream::unfold(follower, Follower::next).boxed();
+    Ok(EventStream::new(events).keep_alive(KEEP_ALIVE).to_event(event))
+}
+
+fn event(event: ContainerLogEvent) -> Event {
+    let message = Event::message(event.to_json_string());
+    if event.text.is_empty() { message.event_type("end") } else { message }
+}
+
+struct Follower {
+    following: Following,
+    app: Arc<App>,
+    caller: Caller,
+    checked: Instant,
+    ended: bool,
+    _place: Place<ClientId>,
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(ContainerLogEvent, Self)> {
+        if self.ended {
+            return None;
+        }
+        let stopping = self.app.stopping.clone();
+        loop {
+            let recheck = self.checked + RECHECK;
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => return None,
+                () = tokio::time::sleep_until(recheck) => {
+                    self.checked = Instant::now();
+                    if !self.caller.is_still_good(&self.app).await.unwrap_or(false) {
+                        return None;
+                    }
+                }
+                lines = self.following.next() => {
+                    self.ended = lines.is_none();
+                    return Some((ContainerLogEvent { text: lines.unwrap_or_default() }, self));
+                }
+            }
+        }
+    }
+}
+
+/// A moment in RFC 3339, or how long ago: `90s`, `15m`, `2h`. In unix seconds.
+fn since(text: &str, now_ms: i64) -> Option<i64> {
+    let now = now_ms / 1000;
+    let ago = |unit: &str, seconds: i64| {
+        let number = text.strip_suffix(unit).filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?;
+        Some(now - number.parse::<i64>().ok()?.checked_mul(seconds)?)
+    };
+    let at = || time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
+    ago("s", 1)
+        .or_else(|| ago("m", 60))
+        .or_else(|| ago("h", 3600))
+        .or_else(|| at().map(time::OffsetDateTime::unix_timestamp))
+}
+
+fn bad_since() -> Problem {
+    let detail = "`since` is a moment in RFC 3339, or how long ago: 90s, 15m, 2h.";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+}
+
+impl From<NotReadable> for Problem {
+    fn from(e: NotReadable) -> Self {
+        match e.code {
+            "server_not_ready" => Self::conflict("server_not_ready", "The server is not ready."),
+            "database" | "keys_unreadable" | "env_invalid" => Self::internal(),
+            code => {
+                let detail = format!("The logs cannot be read on the server: {e}.");
+                Self { retry_after: Some(10), ..Self::new(StatusCode::BAD_GATEWAY, code, detail) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_and_how_long_ago() {
+        let at = |text| since(text, 1_700_000_000_500);
+        assert_eq!(at("90s"), Some(1_699_999_910));
+        assert_eq!((at("15m"), at("2h")), (Some(1_699_999_100), Some(1_699_992_800)));
+        assert_eq!(at("2023-11-14T22:13:20Z"), Some(1_700_000_000));
+        for bad in ["", "s", "-5m", "5", "5d", "1 h", "yesterday", "99999999999999999999h", "9223372036854775807h"] {
+            assert_eq!(at(bad), None, "{bad}");
+        }
+    }
+}
