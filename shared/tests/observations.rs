@@ -127,6 +127,7 @@ impl World {
             sequence: 1,
             image_tag: None,
             plan: ReleasePlan::single(image, port, "/".parse().unwrap(), domain),
+            prepared: false,
             env_sealed: String::new(),
         };
         let mut tx = self.db.begin().await.unwrap();
