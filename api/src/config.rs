@@ -26,6 +26,8 @@ pub struct Config {
     /// The bearer of operators; without it nobody is one.
     pub operator_token: Option<SecretString>,
     pub registry: RegistryFiles,
+    /// `host:port` of the registry, as in image names.
+    pub registry_host: String,
     /// Allows plain HTTP and private addresses in Git URLs and webhooks.
     pub dev_mode: bool,
     /// Take a caller's address from the last `X-Forwarded-For` entry, because a proxy of ours wrote it.
@@ -79,6 +81,7 @@ impl Config {
                 None => None,
             },
             registry: RegistryFiles::from_env(),
+            registry_host: optional("BYOP_REGISTRY").unwrap_or_else(|| "registry.invalid".into()),
             dev_mode,
             trust_proxy: switch("BYOP_TRUST_PROXY")?,
             signup: signups(dev_mode)?,

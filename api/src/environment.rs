@@ -65,6 +65,10 @@ impl Environment {
         Ok(Self(values.into_iter().map(|(name, value)| (name, value.into())).collect()))
     }
 
+    pub fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
     /// Sealed for one deployment alone.
     pub fn seal(&self, key: &MasterKey, client: ClientId, id: DeploymentId) -> Result<String, Problem> {
         let exposed: BTreeMap<&str, &str> = self.0.iter().map(|(n, v)| (n.as_str(), v.expose_secret())).collect();

@@ -69,6 +69,22 @@ impl Logged for DeploymentId {
     }
 }
 
+/// The log of a deployment's release command.
+#[derive(Clone, Copy)]
+pub struct ReleaseCommand(pub DeploymentId);
+
+impl From<ReleaseCommand> for Uuid {
+    fn from(of: ReleaseCommand) -> Uuid {
+        deployments::release_log(of.0)
+    }
+}
+
+impl Logged for ReleaseCommand {
+    async fn state(self, app: &App, client: ClientId) -> Result<(String, bool), Problem> {
+        self.0.state(app, client).await
+    }
+}
+
 /// Servers and deployments are worked on again when something else is wanted of them, so no status is the last one.
 async fn is_idle(app: &App, client: ClientId, log: impl Into<Uuid>) -> Result<bool, Problem> {
     Ok(!log_segments::has_writer(&app.db, client, log).await?)

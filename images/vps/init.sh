@@ -42,6 +42,9 @@ start_dockerd() {
 
 alive() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
 
+# Installed when an app has schedules.
+start_cron() { [ ! -x /usr/sbin/cron ] || pgrep -x cron >/dev/null || /usr/sbin/cron; }
+
 # Someone else may have started a daemon, for example a package script or an operator.
 docker_wanted() {
   [ -x /usr/sbin/dockerd ] && [ -z "${VPS_NO_DOCKER:-}" ] && ! pgrep -x dockerd >/dev/null
@@ -65,6 +68,7 @@ prepare
 while :; do
   alive "$sshd" || start_sshd
   ! docker_wanted || start_dockerd
+  start_cron
   # A background sleep lets signals interrupt the wait; `wait` also collects orphans.
   sleep 1 &
   wait $!

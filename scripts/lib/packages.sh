@@ -204,8 +204,8 @@ dclint() { npm_program dclint dclint 3.1.0 bin/dclint.cjs; }
 # A proxy that compares requests and answers with an OpenAPI document.
 prism() { npm_program prism @stoplight/prism-cli 5.14.2 dist/index.js; }
 
-# The clouds' clients for Python, and an emulator of Amazon's services.
-CLIENTS=(boto3==1.44.8 ovh==1.2.0 hcloud==2.27.0 python-digitalocean==1.17.0 'moto[ec2,route53,server,sts]==5.2.5')
+# Clients for Python: of HTTP and web sockets, of the clouds; and an emulator of Amazon's services.
+CLIENTS=(aiohttp==3.14.5 boto3==1.44.8 ovh==1.2.0 hcloud==2.27.0 python-digitalocean==1.17.0 'moto[ec2,route53,server,sts]==5.2.5')
 # Prints the folder of a Python that has them. It is made where it stays, since its programs name their folder.
 clients() {
   local dir

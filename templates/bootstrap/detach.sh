@@ -92,4 +92,5 @@ remove_settings
 rmdir /etc/docker/certs.d 2>/dev/null || :
 rm -f /etc/apt/preferences.d/byop-docker /etc/apt/sources.list.d/byop-*.list /etc/apt/sources.list.d/byop-*.sources \
   /etc/apt/keyrings/byop-*
+rm -f /etc/cron.d/byop-*
 rm -rf /opt/byop

@@ -59,6 +59,11 @@ impl BuildLog {
         }
     }
 
+    /// What comes now has nothing to do with the lines before.
+    pub fn forget_last(&mut self) {
+        self.last.clear();
+    }
+
     /// The last lines of the log, oldest first.
     pub fn last(&self) -> Vec<String> {
         self.last.iter().cloned().collect()

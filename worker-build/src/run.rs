@@ -15,7 +15,16 @@ use crate::{
     config::BuildConfig,
     engine,
     log::BuildLog,
-    steps::{build, builder::BuildEngine, fetch, generate, push, work_dir, work_dir::WorkDir},
+    steps::{
+        build,
+        build::Image,
+        builder::BuildEngine,
+        fetch, generate,
+        generate::Made,
+        parts::{Part, parts},
+        push, work_dir,
+        work_dir::WorkDir,
+    },
 };
 
 /// Makes builds with the engine of its settings.
@@ -47,26 +56,40 @@ impl Builder {
         &self,
         order: &BuildOrder,
         report: &Arc<dyn BuildReport>,
-    ) -> Result<Option<BuildOutcome>, BuildFailure> {
+    ) -> Result<Vec<BuildOutcome>, BuildFailure> {
         let mut log = BuildLog::new(report.clone(), redactor(order));
         report.stage(Stage::Fetching).await?;
         work_dir::remove_earlier(&self.config.work_dir, order.build, order.attempt);
         let dir = WorkDir::create(self.directory(order))?;
         let source = fetch::fetch(&self.config, order, &dir, &mut log).await?;
         report.commit(&source.commit).await?;
-        let recipe = generate::generate(&self.config.bases, (order, &source), report.as_ref(), &mut log).await?;
-        report.plan(recipe.plan.clone()).await?;
+        let parts = parts(order);
+        let recipes = generate::generate(&self.config.bases, (&parts, &source), report.as_ref(), &mut log).await?;
+        if let Some(first) = recipes.first() {
+            report.plan(first.plan.clone()).await?;
+        }
         if order.preview {
-            return Ok(None);
+            return Ok(Vec::new());
         }
 
         report.stage(Stage::Building).await?;
         let connection = engine::connect(&self.config).await?;
         let builder = BuildEngine::start(&connection.engine, &self.config, order).await?;
-        let image = build::build(&builder, &self.config, order, (&source, &recipe), &mut log).await?;
+        build::prepare(&builder, &self.config, order, &source).await?;
+        let mut images = Vec::new();
+        for (part, recipe) in parts.iter().zip(&recipes) {
+            let image = build::build(&builder, &self.config, part, (&source, recipe), &mut log).await;
+            images.push(image.map_err(|e| part.failure(e))?);
+        }
 
+        // Only now: the way to the registry is open from the first push on, and no stranger's code may run then.
         report.stage(Stage::Pushing).await?;
-        push::push(&builder, order, image, report.as_ref(), &mut log).await.map(Some)
+        let mut outcomes = Vec::new();
+        for ((part, recipe), image) in parts.iter().zip(&recipes).zip(&images) {
+            let digest = push::push(&builder, image, report.as_ref(), &mut log).await;
+            outcomes.push(outcome(part, recipe, image, digest.map_err(|e| part.failure(e))?));
+        }
+        Ok(outcomes)
     }
 
     /// Removes the containers of these attempts. What cannot be removed now is a leftover, and those are looked for again
@@ -81,11 +104,7 @@ impl Builder {
 
 #[async_trait]
 impl BuildHandler for Builder {
-    async fn build(
-        &self,
-        order: BuildOrder,
-        report: Arc<dyn BuildReport>,
-    ) -> Result<Option<BuildOutcome>, BuildFailure> {
+    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<Vec<BuildOutcome>, BuildFailure> {
         info!(build.id = %order.build, app.id = %order.app, attempt = order.attempt, "build {} begins", order.build);
         let limit = self.config.limits.time;
         let result = tokio::select! {
@@ -101,8 +120,11 @@ impl BuildHandler for Builder {
         };
         self.clean_up(order.build, order.attempt..=order.attempt).await;
         match &result {
-            Ok(Some(image)) => info!(build.id = %order.build, digest = image.digest, "build {} succeeded", order.build),
-            Ok(None) => info!(build.id = %order.build, "preview {} succeeded", order.build),
+            Ok(_) if order.preview => info!(build.id = %order.build, "preview {} succeeded", order.build),
+            Ok(images) => {
+                let digests = images.iter().map(|image| image.digest.as_str()).collect::<Vec<_>>().join(" ");
+                info!(build.id = %order.build, digests, "build {} succeeded", order.build);
+            }
             Err(e) => info!(build.id = %order.build, "build {} has no image: {}", order.build, code(e)),
         }
         result
@@ -110,6 +132,18 @@ impl BuildHandler for Builder {
 
     async fn abandoned(&self, build: BuildId, attempt: i64) {
         self.clean_up(build, 0..=attempt).await;
+    }
+}
+
+fn outcome(part: &Part, recipe: &Made, image: &Image, digest: String) -> BuildOutcome {
+    BuildOutcome {
+        part: part.what.clone(),
+        repository: part.order.repository.clone(),
+        tag: image.tag.clone(),
+        digest,
+        stack: recipe.plan.stack.clone(),
+        port: recipe.plan.port,
+        health_path: recipe.plan.health_path.clone(),
     }
 }
 

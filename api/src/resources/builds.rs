@@ -8,14 +8,15 @@ use poem_openapi::{
 };
 use serde_json::Value;
 use shared::{
-    domain::{AppId, BuildId, ClientId, CommitSha, GitRef, status::BuildStatus},
+    domain::{AppId, BuildId, ClientId, CommitSha, GitRef, component::BuildPart, status::BuildStatus},
     queue::{Cancel, Enqueued, JobKind, NewJob, cancel, enqueue},
     store::{
         apps,
-        builds::{self, Build, NewBuild},
+        builds::{self, Build, Image, NewBuild},
     },
 };
 
+use super::plans;
 use crate::{
     app::{App, Here},
     auth::{Builder, Reader},
@@ -41,7 +42,45 @@ struct NewBuildRequest {
     commit: Option<Typed<CommitSha>>,
 }
 
-/// A build.
+/// An image that a build made.
+#[derive(Object)]
+#[oai(rename = "BuildImage")]
+struct ImageView {
+    /// The part of the repository that it was made of, as components name it. With neither this nor `dockerfile_path` it
+    /// is the app's own image.
+    #[oai(skip_serializing_if_is_none)]
+    base_directory: Option<String>,
+    #[oai(skip_serializing_if_is_none)]
+    dockerfile_path: Option<String>,
+    tag: String,
+    digest: String,
+    /// What the part's source was found to be.
+    #[oai(skip_serializing_if_is_none)]
+    stack: Option<String>,
+    /// What it listens on, as far as it was found out.
+    #[oai(skip_serializing_if_is_none)]
+    port: Option<i64>,
+}
+
+impl From<Image> for ImageView {
+    fn from(image: Image) -> Self {
+        let source = match image.part {
+            BuildPart::App => None,
+            BuildPart::Source(source) => Some((source.base_directory, source.dockerfile_path)),
+        };
+        let (base_directory, dockerfile_path) = source.unzip();
+        Self {
+            base_directory: base_directory.map(|path| path.to_string()),
+            dockerfile_path: dockerfile_path.flatten().map(|path| path.to_string()),
+            tag: image.tag,
+            digest: image.digest,
+            stack: image.stack,
+            port: image.port,
+        }
+    }
+}
+
+/// A build. What is said of one image is said of the first one.
 #[derive(Object)]
 #[oai(rename = "Build")]
 struct BuildView {
@@ -64,6 +103,10 @@ struct BuildView {
     image_tag: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     image_digest: Option<String>,
+    /// All images that it made: of the app's own source, when a component runs that or none is declared, and of every other
+    /// part of the repository that the app's components named when the build was asked for. Only when one build is shown.
+    #[oai(skip_serializing_if_is_none)]
+    images: Option<Vec<ImageView>>,
     /// What the source was found to be.
     #[oai(skip_serializing_if_is_none)]
     stack: Option<String>,
@@ -79,8 +122,8 @@ struct BuildView {
     error_message: Option<String>,
     /// Whether it only finds out how the image would be made.
     preview: bool,
-    /// What was found in the source, as `byop-generate --json` prints it; also when no image can be made of it. Only
-    /// when one build is shown.
+    /// What was found in the source, as `byop-generate --json` prints it; also when no image can be made of it. Of several
+    /// images it is of the first, and `parts` has each. Only when one build is shown.
     #[oai(skip_serializing_if_is_none)]
     report: Option<Any<Value>>,
     /// A compose file to run the image by hand. Only when one build is shown.
@@ -104,6 +147,7 @@ fn view(build: Build) -> BuildView {
         image_repository: build.image_repository,
         image_tag: build.image_tag,
         image_digest: build.image_digest,
+        images: None,
         stack: build.stack,
         dockerfile: build.dockerfile,
         port: build.port,
@@ -136,14 +180,16 @@ async fn request(
     apps::lock(&mut once.tx, client, id).await?;
     let found = apps::get(&mut once.tx, client, id).await?.ok_or_else(|| Problem::not_found("app"))?;
     let commit = body.0.commit.map(|c| c.0.to_string());
-    let branch = body.0.git_ref.map_or(found.settings.git_branch, |r| r.0).to_string();
+    let branch = body.0.git_ref.map_or_else(|| found.settings.git_branch.clone(), |r| r.0).to_string();
     let build_id = BuildId::new();
+    let parts = BuildPart::all(&plans::topology(&mut once.tx, &found).await?);
     let kind = if preview { "preview" } else { "build" };
-    let key = format!("{kind}:{id}:{}", commit.as_deref().unwrap_or(&branch));
-    let job = NewJob { unique_key: Some(key), ..NewJob::new(JobKind::Build, build_id, client) };
+    let what = format!("{kind}:{id}:{}{}", commit.as_deref().unwrap_or(&branch), others(app, client, &parts));
+    let job = NewJob { unique_key: Some(what), ..NewJob::new(JobKind::Build, build_id, client) };
     let enqueued = enqueue(&mut once.tx, &app.db, &job).await?;
     if let Enqueued::New(job) = enqueued {
-        let new = NewBuild { id: build_id, client, app: id, job, git_ref: branch, commit_sha: commit, preview };
+        let (git_ref, commit_sha) = (branch, commit);
+        let new = NewBuild { id: build_id, client, app: id, job, git_ref, commit_sha, preview, parts };
         builds::insert(&mut once.tx, &new, app.db.now_ms()).await?;
         quotas::check(app, &mut once.tx, client, Counted::QueuedJobs).await?;
     }
@@ -153,11 +199,22 @@ async fn request(
     once.finish(app, location, BuildView { already_active: Some(active), ..view(build) }).await
 }
 
+/// Sets a build of other parts apart from the usual one: it is another build, although of the same commit. Empty for the
+/// app's own image alone.
+fn others(app: &App, client: ClientId, parts: &[BuildPart]) -> String {
+    if parts == BuildPart::only_app() {
+        return String::new();
+    }
+    let texts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    format!(":{}", app.config.master_key.fingerprint(client, texts.iter().map(String::as_str)))
+}
+
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Builds")]
 impl Builds {
     /// Build an app
     ///
-    /// While a build of the same app and commit or branch is not over, it is answered again, with `already_active`.
+    /// Makes an image of each part of the repository that the app's components name now. While a build of the same app,
+    /// parts and commit or branch is not over, it is answered again, with `already_active`.
     /// Needs scope `build`.
     #[oai(path = "/apps/:app_id/builds", method = "post", operation_id = "create_build")]
     async fn create(
@@ -230,7 +287,10 @@ impl Builds {
     #[oai(path = "/builds/:build_id", method = "get", operation_id = "get_build")]
     async fn get(&self, caller: Reader, app: Here, build_id: Path<Typed<BuildId>>) -> Result<Json<BuildView>, Problem> {
         let found = builds::get(&app.db, caller.client, build_id.0.0).await?;
-        Ok(Json(view(found.ok_or_else(|| Problem::not_found("build"))?)))
+        let build = found.ok_or_else(|| Problem::not_found("build"))?;
+        let images = builds::images(&app.db, &build).await?.into_iter().map(ImageView::from).collect();
+        let images = Some(images).filter(|images: &Vec<_>| !images.is_empty());
+        Ok(Json(BuildView { images, ..view(build) }))
     }
 
     /// Cancel a build

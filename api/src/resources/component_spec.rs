@@ -115,7 +115,7 @@ pub struct Spec {
     /// How long a `cron` or `release` component may run, in seconds; 600 when absent.
     #[oai(skip_serializing_if_is_none)]
     timeout_s: Option<u32>,
-    /// What it listens on. Of a `web` component of the app's own build it is found out when absent.
+    /// What it listens on. Of a `web` component that a build makes it is found out when absent.
     #[oai(skip_serializing_if_is_none, validator(minimum(value = "1")))]
     port: Option<u16>,
     /// The paths of the domain that lead to a `web` component: `/api` is `/api` and all below it. One component without

@@ -2,7 +2,7 @@
 
 use poem_openapi::{
     Object, OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
     payload::Json,
 };
 use shared::{
@@ -28,7 +28,6 @@ use crate::{
     auth::{Deployer, Reader},
     environment::{Differences, Environment, Of},
     idempotency::{Accepted, Answer},
-    logs::{LogStream, LogText, follow, text},
     openapi::Tag,
     page::{Limit, Page},
     problem::Problem,
@@ -363,34 +362,6 @@ impl Deployments {
         let deleting = work::on_deployment(&app, &mut tx, &found).await?;
         tx.commit().await?;
         Ok(Answer::plain(location(deleting.id), view(deleting)))
-    }
-
-    /// Read a deployment's log
-    ///
-    /// Needs scope `read`.
-    #[oai(path = "/deployments/:deployment_id/logs", method = "get", operation_id = "get_deployment_logs")]
-    async fn logs(
-        &self,
-        caller: Reader,
-        app: Here,
-        deployment_id: Path<Typed<DeploymentId>>,
-        after: Query<Option<i64>>,
-    ) -> Result<LogText, Problem> {
-        text(&app, &caller, deployment_id.0.0, after.0).await
-    }
-
-    /// Follow a deployment's log
-    ///
-    /// Server-sent events with a `LogEvent` each; the last one has the type `end`. Needs scope `read`.
-    #[oai(path = "/deployments/:deployment_id/logs/stream", method = "get", operation_id = "stream_deployment_logs")]
-    async fn stream(
-        &self,
-        caller: Reader,
-        app: Here,
-        deployment_id: Path<Typed<DeploymentId>>,
-        #[oai(name = "Last-Event-ID")] last_event_id: Header<Option<String>>,
-    ) -> Result<LogStream, Problem> {
-        follow(&app, &caller, deployment_id.0.0, last_event_id.0).await
     }
 }
 

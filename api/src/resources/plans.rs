@@ -8,13 +8,16 @@ use std::collections::BTreeSet;
 use shared::{
     domain::{
         DomainName, HealthPath, Port, ServiceId,
-        component::{Component, ComponentKind, Health, ImageSource, ServiceVersion, Topology},
+        component::{
+            BuildPart, Component, ComponentKind, ComponentName, Health, ImageSource, ServiceVersion, Topology,
+        },
         release::{Frozen, FrozenImage, Redirect, ReleasePlan},
     },
     secrets,
     store::{
         Tx,
         apps::{App, AppSettings},
+        builds::Image,
         components,
         servers::Server,
         services::{self, Service},
@@ -24,14 +27,6 @@ use shared::{
 use crate::{app::App as Running, problem::Problem};
 
 const MAX_DOMAINS: usize = 50;
-
-/// What a build made, as far as a plan needs it.
-pub struct Built {
-    pub repository: String,
-    pub digest: String,
-    pub port: Option<i64>,
-    pub health_path: Option<String>,
-}
 
 /// Where a release is to answer.
 pub struct Domains {
@@ -45,51 +40,55 @@ pub async fn topology(tx: &mut Tx, app: &App) -> Result<Topology, Problem> {
     Ok(Topology::new(declared.into_iter().map(|declared| declared.component).collect())?)
 }
 
-/// Whether a component runs the app's own build.
+/// Whether a component runs an image that a build makes.
 pub fn needs_build(topology: &Topology) -> bool {
-    topology.iter().any(|c| !c.kind.is_managed() && c.image == ImageSource::App)
+    topology.iter().any(|c| !c.kind.is_managed() && BuildPart::of(&c.image).is_some())
 }
 
-/// The plan of a release made now.
-pub fn freeze(app: &App, topology: &Topology, built: Option<&Built>, domains: Domains) -> Result<ReleasePlan, Problem> {
+/// The plan of a release made now, with the images of one build.
+pub fn freeze(app: &App, topology: &Topology, built: &[Image], domains: Domains) -> Result<ReleasePlan, Problem> {
     let freeze = |component: &Component| frozen(&app.settings, component, built);
     let components = topology.iter().map(freeze).collect::<Result<Vec<_>, _>>()?;
     check_domains(topology, &domains)?;
     Ok(ReleasePlan { components, domains: domains.domains, redirects: domains.redirects })
 }
 
-fn frozen(settings: &AppSettings, component: &Component, built: Option<&Built>) -> Result<Frozen, Problem> {
+fn frozen(settings: &AppSettings, component: &Component, built: &[Image]) -> Result<Frozen, Problem> {
     let (mut component, name) = (component.clone(), component.name.clone());
     if component.kind.is_managed() {
         return Ok(Frozen { component, image: FrozenImage::Managed, health_path: HealthPath::root() });
     }
-    let own = match (&component.image, built) {
-        (ImageSource::App, Some(built)) => Some(built),
-        _ => None,
-    };
-    let image = match (&component.image, own) {
+    let part = BuildPart::of(&component.image);
+    let made = built.iter().find(|image| Some(&image.part) == part.as_ref());
+    let image = match (&component.image, made) {
         (ImageSource::Public(image), _) => FrozenImage::Public(image.clone()),
-        (_, Some(built)) => FrozenImage::Built { repository: built.repository.clone(), digest: built.digest.parse()? },
-        _ => return Err(Problem::conflict("no_image", format!("The component {name} has no image yet. Build it."))),
+        (_, Some(made)) => FrozenImage::Built { repository: made.repository.clone(), digest: made.digest.parse()? },
+        _ => return Err(not_built(&name)),
     };
     let mut health_path = HealthPath::root();
     if component.kind == ComponentKind::Web {
-        // What is said of the app is said of its own image.
-        let found = own.and_then(|built| settings.port.map(i64::from).or(built.port));
+        // What is said of the app is said of its own image, and of no other part's.
+        let said = Some(settings).filter(|_| component.image == ImageSource::App);
+        let found = said.and_then(|said| said.port).map(i64::from).or(made.and_then(|made| made.port));
         component.port = match component.port {
             Some(port) => Some(port),
             None => Some(Port::try_from(found.ok_or_else(|| no_port(&name))?)?),
         };
         health_path = match &component.health {
             Some(Health::Http { path }) => path.clone(),
-            _ => own.and_then(|built| known_path(settings, built)).unwrap_or(health_path),
+            _ => said.and_then(|said| said.health_path.clone()).or(known_path(made)).unwrap_or(health_path),
         };
     }
     Ok(Frozen { component, image, health_path })
 }
 
-fn known_path(settings: &AppSettings, built: &Built) -> Option<HealthPath> {
-    settings.health_path.clone().or_else(|| built.health_path.as_ref()?.parse().ok())
+fn known_path(made: Option<&Image>) -> Option<HealthPath> {
+    made?.health_path.as_ref()?.parse().ok()
+}
+
+fn not_built(name: &ComponentName) -> Problem {
+    let detail = format!("The build has no image for the component {name}, as it is declared now. Build the app.");
+    Problem::conflict("component_not_built", detail)
 }
 
 fn no_port(name: &impl std::fmt::Display) -> Problem {
@@ -102,7 +101,8 @@ fn check_domains(topology: &Topology, d: &Domains) -> Result<(), Problem> {
     if has_web && d.domains.is_empty() {
         return Err(Problem::invalid("domain_missing", "The app answers requests, so it needs a domain."));
     }
-    if !has_web && !(d.domains.is_empty() && d.redirects.is_empty()) {
+    let has_domains = !d.domains.is_empty() || !d.redirects.is_empty();
+    if !has_web && has_domains {
         return Err(Problem::invalid("domain_without_web", "The app has no web component for a domain to lead to."));
     }
     let sources = d.domains.iter().chain(d.redirects.iter().map(|redirect| &redirect.from));
@@ -159,7 +159,8 @@ pub async fn ensure_services(
     }
 }
 
-fn version(c: &Component) -> Result<ServiceVersion, Problem> {
+/// The version of a managed service: the client's, else the engine's usual one.
+pub fn version(c: &Component) -> Result<ServiceVersion, Problem> {
     let usual = match c.kind {
         ComponentKind::Mysql => "8.4",
         ComponentKind::Redis => "8",

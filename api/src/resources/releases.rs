@@ -6,13 +6,13 @@ use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use shared::{
     domain::{
         AppId, BuildId, CustomerId, DeploymentId, DomainName, ImageDigest, ServerId,
-        release::{Redirect, ReleasePlan},
+        release::{FrozenImage, Redirect, ReleasePlan},
         status::BuildStatus,
     },
     names,
     store::{
         Tx, apps,
-        builds::{self, Build},
+        builds::{self, Build, Image},
         customers, deployments,
         deployments::{Deployment, NewDeployment},
         domains, servers,
@@ -21,7 +21,7 @@ use shared::{
 
 use super::{
     deployments::{DeploymentView, location, view},
-    plans::{self, Built, Domains},
+    plans::{self, Domains},
     work,
 };
 use crate::{
@@ -45,7 +45,8 @@ struct NewDeploymentRequest {
     server_id: Option<Typed<ServerId>>,
     /// A successful build of the app. The app's current image is taken when neither this nor `image_digest` is given.
     build_id: Option<Typed<BuildId>>,
-    /// An image that a build of the app made: `sha256:` and 64 hexadecimal digits.
+    /// An image that a build of the app made: `sha256:` and 64 hexadecimal digits. The other components get the images of
+    /// the same build.
     image_digest: Option<Typed<ImageDigest>>,
     /// Where it answers. An app without a web component has none.
     domain: Option<Typed<DomainName>>,
@@ -103,8 +104,9 @@ async fn release(
         true => Some(choose_build(tx, caller, &deployed, &request).await?),
         false => None,
     };
-    let built = build.as_ref().map(|image| &image.built);
-    let plan = plans::freeze(&deployed, &topology, built, domains(request))?;
+    let images = build.as_ref().map_or(&[][..], |build| &build.images);
+    let plan = plans::freeze(&deployed, &topology, images, domains(request))?;
+    let image_tag = tag_of(&plan, images);
     plans::ensure_services(app, tx, &server, &deployed, &plan).await?;
     let (id, key) = (DeploymentId::new(), &app.config.master_key);
     let environment = Environment::now(&mut *tx, key, Of { client, app: app_id, customer: server.customer }).await?;
@@ -114,9 +116,9 @@ async fn release(
         app: app_id,
         customer: server.customer,
         server: server.id,
-        build: build.as_ref().map(|image| image.id),
+        build: build.as_ref().map(|build| build.id),
         sequence: deployments::next_sequence(tx, client, server.id, app_id).await?,
-        image_tag: build.and_then(|image| image.tag),
+        image_tag,
         plan,
         env_sealed: environment.seal(key, client, id)?,
     };
@@ -180,10 +182,16 @@ pub fn is_usable(server: &servers::Server) -> bool {
         && matches!(server.status, S::Requested | S::Creating | S::Booting | S::Bootstrapping | S::Ready)
 }
 
-struct Image {
+/// The tag of the image that stands for the whole.
+fn tag_of(plan: &ReleasePlan, images: &[Image]) -> Option<String> {
+    let FrozenImage::Built { digest, .. } = &plan.main()?.image else { return None };
+    images.iter().find(|image| image.digest == digest.as_str()).map(|image| image.tag.clone())
+}
+
+/// A build that ended well.
+struct Built {
     id: BuildId,
-    tag: Option<String>,
-    built: Built,
+    images: Vec<Image>,
 }
 
 async fn choose_build(
@@ -191,7 +199,7 @@ async fn choose_build(
     caller: &Caller,
     app: &apps::App,
     request: &NewDeploymentRequest,
-) -> Result<Image, Problem> {
+) -> Result<Built, Problem> {
     let build = match (&request.build_id, &request.image_digest) {
         (Some(Typed(id)), _) => builds::get(&mut *tx, caller.client, *id).await?.filter(|build| build.app == app.id),
         (None, Some(Typed(digest))) => {
@@ -204,26 +212,24 @@ async fn choose_build(
             builds::get(&mut *tx, caller.client, current.build).await?
         }
     };
-    let image = image(build.ok_or_else(|| Problem::not_found("build"))?)?;
+    let built = built(tx, build.ok_or_else(|| Problem::not_found("build"))?).await?;
     match &request.image_digest {
-        Some(Typed(digest)) if digest.as_str() != image.built.digest => {
-            Err(Problem::conflict("image_mismatch", "The build made another image."))
+        Some(Typed(digest)) if !built.images.iter().any(|image| image.digest == digest.as_str()) => {
+            Err(Problem::conflict("image_mismatch", "The build made no such image."))
         }
-        _ => Ok(image),
+        _ => Ok(built),
     }
 }
 
-fn image(build: Build) -> Result<Image, Problem> {
-    match (build.status, build.image_repository, build.image_digest) {
-        (BuildStatus::Success, Some(repository), Some(digest)) => Ok(Image {
-            id: build.id,
-            tag: build.image_tag,
-            built: Built { repository, digest, port: build.port, health_path: build.health_path },
-        }),
+async fn built(tx: &mut Tx, build: Build) -> Result<Built, Problem> {
+    match build.status {
+        BuildStatus::Success if !build.preview => {
+            Ok(Built { id: build.id, images: builds::images(&mut *tx, &build).await? })
+        }
         _ if build.preview => {
             Err(Problem::conflict("build_is_preview", "The build was a preview and made no image. Build the app."))
         }
-        (status, ..) => Err(Problem::conflict("build_not_successful", format!("The build is {status}."))),
+        status => Err(Problem::conflict("build_not_successful", format!("The build is {status}."))),
     }
 }
 

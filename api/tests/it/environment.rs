@@ -38,7 +38,7 @@ async fn a_deployment_freezes_what_it_needs() {
     assert_eq!(t.post(&token, &deploy, second).await.ok(202)["sequence"], 2);
     let jobs = "select count(*) as n from jobs where kind = 'deploy' and exclusive_key = $1";
     assert_eq!(
-        sql(jobs).text(format!("deploy:{server}:{app}")).fetch_one(&t.app.db, |r| r.int("n")).await.expect("a count"),
+        sql(jobs).text(format!("deploy:{server}")).fetch_one(&t.app.db, |r| r.int("n")).await.expect("a count"),
         2
     );
     t.close().await;
@@ -191,13 +191,20 @@ async fn an_environment_is_bounded_and_stays_out_of_lists() {
         .execute(&t.app.db)
         .await
         .expect("updated");
-    for (list, item, field) in [
-        (format!("/v1/apps/{}/builds", ids["app_id"]), format!("/v1/builds/{}", ids["build_id"]), "dockerfile"),
-        ("/v1/deployments".into(), format!("/v1/deployments/{}", ids["deployment_id"]), "compose"),
+    let of_deployment: &[&str] = &["compose", "components", "domains", "downtime"];
+    for (list, item, fields) in [
+        (
+            format!("/v1/apps/{}/builds", ids["app_id"]),
+            format!("/v1/builds/{}", ids["build_id"]),
+            &["dockerfile", "images"] as &[_],
+        ),
+        ("/v1/deployments".into(), format!("/v1/deployments/{}", ids["deployment_id"]), of_deployment),
     ] {
         let listed = t.get(&token, &list).await.ok(200)["items"][0].clone();
         let mut shown = t.get(&token, &item).await.ok(200);
-        assert!(shown.as_object_mut().expect("an object").remove(field).is_some(), "{shown}");
+        for field in fields {
+            assert!(shown.as_object_mut().expect("an object").remove(*field).is_some(), "{field}: {shown}");
+        }
         assert_eq!(listed, shown);
     }
     let client = "select client_id as v from deployments where id = $1";

@@ -155,6 +155,7 @@ impl Fixture {
             master_key: MasterKey::new(Uuid::new_v4().simple().to_string().as_bytes()).expect("32 bytes"),
             operator_token: Some(OPERATOR.to_owned().into()),
             registry: files,
+            registry_host: "registry.test:5000".into(),
             dev_mode: false,
             trust_proxy: false,
             signup: Signups::Open,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         BuildId, DeploymentId, ServerId,
+        component::BuildPart,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, Handler, Job, JobError, JobKind, Lease, WorkerConfig},
@@ -27,15 +28,11 @@ use crate::{
 };
 
 /// Makes nothing; answers each build with the next result.
-struct Scripted(Mutex<Vec<Result<BuildOutcome, BuildFailure>>>);
+struct Scripted(Mutex<Vec<Result<Vec<BuildOutcome>, BuildFailure>>>);
 
 #[async_trait]
 impl BuildHandler for Scripted {
-    async fn build(
-        &self,
-        order: BuildOrder,
-        report: Arc<dyn BuildReport>,
-    ) -> Result<Option<BuildOutcome>, BuildFailure> {
+    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<Vec<BuildOutcome>, BuildFailure> {
         report.stage(Stage::Fetching).await?;
         if order.preview {
             let failure = self.0.lock().expect("lock").pop().and_then(Result::err);
@@ -45,11 +42,11 @@ impl BuildHandler for Scripted {
                 return Err(failure);
             }
             report.plan(found()).await?;
-            return Ok(None);
+            return Ok(Vec::new());
         }
         report.stage(Stage::Building).await?;
         report.stage(Stage::Pushing).await?;
-        self.0.lock().expect("lock").remove(0).map(Some)
+        self.0.lock().expect("lock").remove(0)
     }
 
     async fn abandoned(&self, _: BuildId, _: i64) {}
@@ -98,7 +95,7 @@ impl Handler for FirstStep {
 }
 
 /// Works until the newest job on `subject` has ended in `state` and the handler was told; that job's id.
-async fn work(t: &Fixture, kind: JobKind, handler: Arc<dyn Handler>, subject: &str, state: &str) -> String {
+pub async fn work(t: &Fixture, kind: JobKind, handler: Arc<dyn Handler>, subject: &str, state: &str) -> String {
     let mut worker = WorkerConfig::new(kind);
     worker.backoff.base = Duration::from_millis(10);
     let stop = CancellationToken::new();
@@ -182,7 +179,14 @@ async fn a_source_that_cannot_be_built_is_told_with_all_that_was_found() {
     t.close().await;
 }
 
-fn local(t: &Fixture, results: Vec<Result<BuildOutcome, BuildFailure>>) -> Arc<dyn Handler> {
+/// An image whose digest is a number.
+pub fn image(part: BuildPart, digest: u64) -> BuildOutcome {
+    let port = 3000 + u16::try_from(digest).expect("a small number");
+    let (repository, tag, digest) = ("c/a".into(), format!("t{digest}"), format!("sha256:{digest:064}"));
+    BuildOutcome { part, repository, tag, digest, stack: "node".into(), port: Some(port), health_path: None }
+}
+
+pub fn local(t: &Fixture, results: Vec<Result<Vec<BuildOutcome>, BuildFailure>>) -> Arc<dyn Handler> {
     Arc::new(LocalHandler {
         db: t.app.db.clone(),
         key: t.app.config.master_key.clone(),
@@ -213,8 +217,7 @@ async fn a_failed_build_is_built_again() {
     assert_eq!(replay(&t, &job).await.ok(202)["state"], "queued");
     let pending = t.get(&token, &path).await.ok(200);
     assert_eq!((&pending["status"], pending.get("error_code")), (&json!("pending"), None));
-    let image = BuildOutcome { repository: "c/a".into(), tag: "t".into(), digest: format!("sha256:{:064}", 1) };
-    work(&t, JobKind::Build, local(&t, vec![Ok(image)]), &build, "succeeded").await;
+    work(&t, JobKind::Build, local(&t, vec![Ok(vec![image(BuildPart::App, 1)])]), &build, "succeeded").await;
     assert_eq!(t.get(&token, &path).await.ok(200)["status"], "success");
     let seen = statuses(&t, &text(&made["client_id"]), status_events::Entity::Build, &build).await;
     assert_eq!(seen[4..6], ["failed", "pending"]);

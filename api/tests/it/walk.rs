@@ -93,9 +93,14 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
     for owner in [format!("/v1/apps/{app}"), format!("/v1/customers/{customer}"), "/v1".to_owned()] {
         t.call("PUT", &format!("{owner}/env/SECRET")).token(token).body(set.clone()).send().await.ok(200);
     }
+    // Beside the web component, which an app has by itself.
+    for (name, spec) in [("web", json!({"kind": "web"})), ("db", json!({"kind": "postgres"}))] {
+        t.call("PUT", &format!("/v1/apps/{app}/components/{name}")).token(token).body(spec).send().await.ok(200);
+    }
     let domain = format!("{}.example.com", &app[..8]);
     let deploy = json!({"server_id": server, "domain": domain});
     let deployment = t.make(token, &format!("/v1/apps/{app}/deployments"), deploy).await;
+    let services = t.get(token, "/v1/services").await.ok(200);
     let deploy_key = t.make(token, "/v1/deploy-keys", json!({"name": "k"})).await;
     let none = BTreeMap::new();
     let host_key = t.make(token, "/v1/forge-host-keys", body("create_forge_host_key", &none)).await;
@@ -113,6 +118,8 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
         ("webhook_endpoint_id", endpoint),
         ("event_id", event),
         ("delivery_id", text(&deliveries["items"][0]["id"])),
+        ("service_id", text(&services["items"][0]["id"])),
+        ("component", "web".into()),
         ("app_id", app),
         ("build_id", build),
         ("customer_id", customer),
@@ -123,7 +130,6 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
         ("api_key_id", text(&api_key["api_key"]["id"])),
         ("account_id", account),
         ("name", "SECRET".into()),
-        ("component", "web".into()),
         ("job_id", text(&jobs["items"][0]["id"])),
         ("kind", "build".into()),
     ])
@@ -134,13 +140,14 @@ async fn snapshot(t: &Fixture, token: &str, ids: &BTreeMap<&str, String>) -> Vec
     let mut seen = Vec::new();
     for operation in operations() {
         let client = operation.security.as_deref() == Some("client");
-        if operation.method != "get" || !client || operation.path.contains("/logs") {
+        if operation.method != "get" || !client || operation.path.contains("logs") {
             continue;
         }
         let path = fill(&operation.path, ids);
         let reply = t.get(token, &path).await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text);
-        seen.push((path, reply.json()));
+        let is_json = reply.headers["content-type"].to_str().is_ok_and(|kind| kind.contains("json"));
+        seen.push((path, if is_json { reply.json() } else { reply.text.into() }));
     }
     seen
 }

@@ -65,6 +65,13 @@ impl ReleasePlan {
         self.components.iter().filter(move |frozen| frozen.component.kind == kind)
     }
 
+    /// The component that stands for the whole: the `web` one of the whole domain, else the first that there is; none of a
+    /// release of managed services only.
+    pub fn main(&self) -> Option<&Frozen> {
+        let whole = self.of_kind(ComponentKind::Web).find(|frozen| frozen.component.path.is_none());
+        whole.or_else(|| self.of_kind(ComponentKind::Web).next()).or_else(|| self.own().next())
+    }
+
     /// Every domain that leads to it, those of redirects among them.
     pub fn all_domains(&self) -> impl Iterator<Item = &DomainName> {
         self.domains.iter().chain(self.redirects.iter().map(|redirect| &redirect.from))

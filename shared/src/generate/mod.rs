@@ -36,7 +36,7 @@ mod versions;
 pub use compose::{
     ComposeError, ManagedService, RELEASE_HEADER, ReleaseCompose, ReleaseService, app_network, env_file_text,
     fallback_health_test, health_test, managed_compose, managed_environment, managed_port, managed_url,
-    release_compose, service_names, volume_name,
+    portable_compose, release_compose, service_names, volume_name,
 };
 pub use detect::{Candidate, Evidence};
 pub use dockerfile::{OwnDockerfile, Verdict};

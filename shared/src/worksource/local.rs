@@ -86,7 +86,7 @@ impl Handler for LocalHandler {
             Err(failure) => Err(failure),
         };
         match result {
-            Ok(outcome) => self.succeed(lease, id, outcome).await,
+            Ok(outcomes) => self.succeed(lease, id, outcomes).await,
             Err(failure) => self.fail(lease, id, failure).await,
         }
     }
@@ -114,12 +114,11 @@ impl Handler for LocalHandler {
 const CANCELLED: &str = "The build was cancelled.";
 
 impl LocalHandler {
-    async fn succeed(&self, lease: &Lease, id: BuildId, outcome: Option<BuildOutcome>) -> Result<(), JobError> {
-        let image = outcome.map(|made| Image { repository: made.repository, tag: made.tag, digest: made.digest });
-        let image = image.as_ref();
+    async fn succeed(&self, lease: &Lease, id: BuildId, outcomes: Vec<BuildOutcome>) -> Result<(), JobError> {
+        let images = &outcomes.into_iter().map(image).collect::<Vec<_>>();
         let done = || async move {
             let mut tx = self.db.begin().await?;
-            let moved = builds::finish_success(&mut tx, lease.fence(), id, image, self.db.now_ms()).await?;
+            let moved = builds::finish_success(&mut tx, lease.fence(), id, images, self.db.now_ms()).await?;
             registry_grants::revoke(&mut tx, lease.job.client, &subject(id)).await?;
             // What a late attempt would take back belongs to the next one.
             Ok(moved && tx.commit_under(lease.fence()).await?)
@@ -163,7 +162,8 @@ impl LocalHandler {
         ended(until_taken(lease, done).await)
     }
 
-    /// Everything the build needs, read now: what the client changed since the request counts.
+    /// Everything the build needs, read now: what the client changed since the request counts, except for the parts,
+    /// which were frozen with it.
     async fn order(&self, build: &Build, attempt: i64) -> Result<BuildOrder, BuildFailure> {
         let app = apps::get(&self.db, build.client, build.app).await.map_err(unavailable)?;
         let app = app.ok_or_else(|| BuildFailure::permanent(FailureCode::Internal, "The app was deleted."))?;
@@ -179,6 +179,7 @@ impl LocalHandler {
             git_ref: build.git_ref.clone(),
             commit_sha: build.commit_sha.clone(),
             submodules: s.submodules,
+            parts: build.parts.clone(),
             base_directory: s.base_directory.to_string(),
             dockerfile_path: s.dockerfile_path.as_ref().map(ToString::to_string),
             always_generate: s.dockerfile_mode == DockerfileMode::Generate,
@@ -274,6 +275,18 @@ where
             return None;
         }
         wait = (wait * 2).min(Duration::from_secs(2));
+    }
+}
+
+fn image(made: BuildOutcome) -> Image {
+    Image {
+        part: made.part,
+        repository: made.repository,
+        tag: made.tag,
+        digest: made.digest,
+        stack: Some(made.stack),
+        port: made.port.map(i64::from),
+        health_path: made.health_path,
     }
 }
 

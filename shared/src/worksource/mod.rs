@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{AppId, BuildId, ClientId};
+use crate::domain::{AppId, BuildId, ClientId, component::BuildPart};
 pub use crate::queue::StopReason;
 
 /// Everything a build needs to know. Secrets are in clear here and nowhere else.
@@ -32,13 +32,15 @@ pub struct BuildOrder {
     /// The commit that has to be built, when it is known already.
     pub commit_sha: Option<String>,
     pub submodules: bool,
-    /// Inside the tree; empty is its root.
+    /// What images are made of: distinct, at least one, the same in every attempt.
+    pub parts: Vec<BuildPart>,
+    /// Of the app's own part. Inside the tree; empty is its root.
     pub base_directory: String,
-    /// Relative to the base directory.
+    /// Of the app's own part. Relative to the base directory.
     pub dockerfile_path: Option<String>,
     /// Make a Dockerfile even if the repository has one.
     pub always_generate: bool,
-    /// What the client said about the running app; `None` is found out.
+    /// What the client said about the app's own part when it runs; `None` is found out.
     pub port: Option<u16>,
     pub health_path: Option<String>,
     /// An OpenSSH private key that reads the repository.
@@ -99,13 +101,18 @@ pub struct BuildPlan {
     pub compose: Option<String>,
 }
 
-/// The image that was pushed.
+/// An image that was pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildOutcome {
+    /// What it was made of.
+    pub part: BuildPart,
     /// Without the registry's host.
     pub repository: String,
     pub tag: String,
     pub digest: String,
+    pub stack: String,
+    pub port: Option<u16>,
+    pub health_path: Option<String>,
 }
 
 /// Why there is no image, in words for the client: what happened, and what to do.
@@ -197,6 +204,7 @@ pub trait BuildReport: Send + Sync {
     /// What is in the source, as JSON of the generator; also when no image can be made of it.
     async fn found(&self, report: String) -> Result<(), BuildFailure>;
 
+    /// How the first part's image is made.
     async fn plan(&self, plan: BuildPlan) -> Result<(), BuildFailure>;
 
     /// Appends clean lines to the build's log. What cannot be kept is dropped: a log never fails a build.
@@ -212,12 +220,8 @@ pub trait BuildReport: Send + Sync {
 /// Makes builds.
 #[async_trait]
 pub trait BuildHandler: Send + Sync + 'static {
-    /// Returns the image that was pushed; none for a preview.
-    async fn build(
-        &self,
-        order: BuildOrder,
-        report: Arc<dyn BuildReport>,
-    ) -> Result<Option<BuildOutcome>, BuildFailure>;
+    /// Returns the images that were pushed, one for each part and in their order; none for a preview.
+    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<Vec<BuildOutcome>, BuildFailure>;
 
     /// Ends what attempts up to this one left running: their worker is gone, and no other attempt follows. What cannot
     /// be ended now is found again by [`WorkSource::is_running`].

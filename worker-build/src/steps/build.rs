@@ -1,4 +1,4 @@
-//! Building: the tree goes into the build's engine, BuildKit runs, its lines come out.
+//! Building: the tree goes into the build's engine once, BuildKit runs for each part, its lines come out.
 //!
 //! Invariants: secrets are files in memory that BuildKit mounts into single steps; they stand in no argument, no
 //! environment and no image. Absent: the push, and its login, which does not exist yet while strangers' code runs; and
@@ -23,6 +23,7 @@ use super::{
     fetch::Source,
     generate::Made,
     pack::pack,
+    parts::Part,
     work_dir::unusable,
 };
 use crate::{
@@ -48,20 +49,36 @@ pub struct Image {
     pub tag: String,
 }
 
-/// Builds the image.
-pub async fn build(
+/// What all parts share: room on the disk, the tree and the secrets. Once, before the first part: making room removes
+/// images, also those of parts that are not pushed yet.
+pub async fn prepare(
     builder: &BuildEngine,
     config: &BuildConfig,
     order: &BuildOrder,
+    source: &Source,
+) -> Result<(), BuildFailure> {
+    make_room(builder, config.limits.disk_bytes).await?;
+    give_tree(builder, source).await?;
+    give_secrets(builder, order).await
+}
+
+/// Builds the image of one part.
+pub async fn build(
+    builder: &BuildEngine,
+    config: &BuildConfig,
+    part: &Part,
     (source, made): (&Source, &Made),
     log: &mut BuildLog,
 ) -> Result<Image, BuildFailure> {
-    let image = image(builder, order, &source.commit);
-    make_room(builder, config.limits.disk_bytes).await?;
-    upload(builder, source, made).await?;
-    give_secrets(builder, order).await?;
+    let order = &part.order;
+    let image = image(&builder.registry.host, part, &source.commit);
+    give_dockerfile(builder, part, made).await?;
+    log.forget_last();
+    if let Some(title) = part.title() {
+        log.say(title).await;
+    }
     log.say(format!("Building {} ({})", image.tag, made.plan.stack)).await;
-    let command = Exec::new(argv(order, source, made, &image));
+    let command = Exec::new(argv(part, source, made, &image));
     let running = builder.start_command(&command).await?;
     let ended = follow(builder, running, config.limits.disk_bytes, log).await;
     log.end().await;
@@ -83,10 +100,10 @@ pub async fn build(
     Err(classify(&evidence, &log.last()))
 }
 
-fn image(builder: &BuildEngine, order: &BuildOrder, commit: &str) -> Image {
-    let build = order.build.0.as_simple().to_string();
-    let tag = format!("{}-{}", short(commit), &build[build.len() - 8..]);
-    Image { name: format!("{}/{}", builder.registry.host, order.repository), tag }
+fn image(registry: &str, part: &Part, commit: &str) -> Image {
+    let build = part.order.build.0.as_simple().to_string();
+    let tag = format!("{}-{}{}", short(commit), &build[build.len() - 8..], part.suffix());
+    Image { name: format!("{registry}/{}", part.order.repository), tag }
 }
 
 fn short(commit: &str) -> &str {
@@ -105,7 +122,8 @@ async fn load(builder: &BuildEngine, config: &BuildConfig) -> Result<(), BuildFa
 }
 
 /// Nothing here differs between two builds of one commit, so that a second one from the cache gives the same image.
-fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<String> {
+fn argv(part: &Part, source: &Source, made: &Made, image: &Image) -> Vec<String> {
+    let order = &part.order;
     let created = i64::try_from(source.committed_at).ok().and_then(|t| OffsetDateTime::from_unix_timestamp(t).ok());
     let created = created.unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let labels = [
@@ -116,9 +134,8 @@ fn argv(order: &BuildOrder, source: &Source, made: &Made, image: &Image) -> Vec<
         ("title", order.slug.clone()),
     ];
     let mut argv: Vec<String> =
-        ["docker", "buildx", "build", "--progress=plain", "--provenance=false", "--file", DOCKERFILE]
-            .map(str::to_owned)
-            .into();
+        ["docker", "buildx", "build", "--progress=plain", "--provenance=false", "--file"].map(str::to_owned).into();
+    argv.push(dockerfile(part));
     let name = format!("{}:{}", image.name, image.tag);
     argv.push(match made.reproducible {
         true => format!("--output=type=oci,dest={WRITTEN},name={name},rewrite-timestamp=true"),
@@ -148,17 +165,26 @@ fn is_argument(variable: &BuildVariable) -> bool {
 }
 
 /// Packs the tree into a file beside it, and unpacks that in the container.
-async fn upload(builder: &BuildEngine, source: &Source, made: &Made) -> Result<(), BuildFailure> {
+async fn give_tree(builder: &BuildEngine, source: &Source) -> Result<(), BuildFailure> {
     let (from, tar) = (source.path.clone(), source.path.with_extension("tar"));
     let (to, now) = (tar.clone(), engine_time(builder).await?);
     let pack = move || pack(&from, SOURCE.trim_start_matches('/').as_ref(), &to, now);
     tokio::task::spawn_blocking(pack).await.map_err(std::io::Error::other).and_then(|r| r).map_err(unusable)?;
-    builder.put_tar("/", &tar).await?;
-    let mut files = Archive::new()
-        .file(DOCKERFILE.trim_start_matches('/'), 0o644, made.plan.dockerfile.as_bytes())
-        .map_err(unavailable)?;
+    builder.put_tar("/", &tar).await
+}
+
+/// Where a part's Dockerfile is. Each part has its own place: what one is to ignore stands beside it, and the next may
+/// have nothing of the kind.
+fn dockerfile(part: &Part) -> String {
+    format!("{DOCKERFILE}{}", part.suffix())
+}
+
+async fn give_dockerfile(builder: &BuildEngine, part: &Part, made: &Made) -> Result<(), BuildFailure> {
+    let path = dockerfile(part);
+    let name = path.trim_start_matches('/');
+    let mut files = Archive::new().file(name, 0o644, made.plan.dockerfile.as_bytes()).map_err(unavailable)?;
     if let Some(ignore) = &made.dockerignore {
-        let name = format!("{}.dockerignore", DOCKERFILE.trim_start_matches('/'));
+        let name = format!("{name}.dockerignore");
         files = files.file(name, 0o644, ignore.as_bytes()).map_err(unavailable)?;
     }
     builder.put("/", files).await
@@ -284,7 +310,13 @@ fn field(text: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use shared::{domain::component::BuildPart, worksource::BuildPlan};
+
     use super::*;
+    use crate::steps::parts::{
+        parts,
+        tests::{order, source as part},
+    };
 
     #[test]
     fn what_is_an_argument() {
@@ -292,6 +324,37 @@ mod tests {
         assert!(is_argument(&variable("MODE", false)));
         assert!(!is_argument(&variable("TOKEN", true)));
         assert!(!is_argument(&variable("BUILDKIT_SYNTAX", false)));
+    }
+
+    #[test]
+    fn parts_of_one_commit_differ_in_tag_dockerfile_and_context_only() {
+        let all = parts(&order(vec![BuildPart::App, part("web", None), part("jobs", None)]));
+        let source = Source { path: "/tmp/source".into(), commit: "0123456789abcdef".into(), committed_at: 7 };
+        let made = |context: &str| Made {
+            plan: BuildPlan {
+                stack: "node".into(),
+                dockerfile: "FROM x".into(),
+                port: None,
+                health_path: None,
+                compose: None,
+            },
+            context: context.into(),
+            dockerignore: None,
+            own: false,
+            reproducible: false,
+        };
+        let tags: Vec<_> = all.iter().map(|part| image("r:5000", part, &source.commit).tag).collect();
+        assert!(tags[0].starts_with("0123456789ab-") && tags[0].len() == 21, "{tags:?}");
+        assert_eq!((&tags[1], &tags[2]), (&format!("{}-2", tags[0]), &format!("{}-3", tags[0])));
+        let lines: Vec<_> = all
+            .iter()
+            .zip(["app", "web", "jobs"])
+            .map(|(part, context)| argv(part, &source, &made(context), &image("r:5000", part, &source.commit)))
+            .collect();
+        let differ = |word: &&String| !lines[0].contains(word);
+        let only = ["/work/Dockerfile.byop-2", &format!("--tag=r:5000/c/a:{}", tags[1]), "/work/source/web"];
+        assert_eq!(lines[1].iter().filter(differ).collect::<Vec<_>>(), only);
+        assert_eq!(lines[0].last().map(String::as_str), Some("/work/source/app"));
     }
 
     #[test]

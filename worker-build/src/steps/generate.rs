@@ -1,4 +1,5 @@
-//! From the source tree to what BuildKit gets: a Dockerfile beside the tree, and the directory that is the context.
+//! From the source tree to what BuildKit gets for each part: a Dockerfile beside the tree, and the directory that is the
+//! context.
 //!
 //! Invariant: nothing is written into the tree, and no link of it is followed. Absent: the decisions
 //! ([`shared::generate`] makes them).
@@ -13,7 +14,7 @@ use shared::{
 };
 use time::OffsetDateTime;
 
-use super::{fetch::Source, work_dir::unusable};
+use super::{fetch::Source, parts::Part, work_dir::unusable};
 use crate::log::BuildLog;
 
 /// How the image is made.
@@ -30,34 +31,69 @@ pub struct Made {
     pub reproducible: bool,
 }
 
-/// Decides how the tree is built. What was found is reported also when that is no way to build it.
+/// A part's recipe, or why there is none, and what was found.
+type Decided = (Result<Recipe, GenerateError>, Report);
+
+/// Decides how each part of the tree is built. What was found is reported of all, also of one that cannot be built.
 pub async fn generate(
     bases: &Bases,
-    (order, source): (&BuildOrder, &Source),
+    (parts, source): (&[Part], &Source),
     report: &dyn BuildReport,
     log: &mut BuildLog,
-) -> Result<Made, BuildFailure> {
-    let wishes = Wishes { bases: bases.clone(), ..wishes(order)? };
-    let root = source.path.clone();
-    let decide = move || -> Result<(Result<Recipe, GenerateError>, Report, SourceTree), BuildFailure> {
-        let tree = SourceTree::open(&root).map_err(|e| unusable(std::io::Error::other(e)))?;
-        let (recipe, mut found) = Generator::default().examine(&tree, &wishes);
-        found.warn_of_ends(month_of(OffsetDateTime::now_utc()));
-        Ok((recipe, found, tree))
-    };
-    let decided = tokio::task::spawn_blocking(decide).await.map_err(|e| unusable(std::io::Error::other(e)))?;
-    let (recipe, found, tree) = decided?;
-    if let Ok(text) = serde_json::to_string(&found) {
+) -> Result<Vec<Made>, BuildFailure> {
+    let (decided, tree) = decide(bases, parts, source).await?;
+    if let Some(text) = findings(parts, &decided) {
         report.found(text).await?;
     }
-    let recipe = recipe.map_err(|e| explain(&e))?;
-    for line in &recipe.explanation {
-        log.say(line).await;
+    let mut all = Vec::new();
+    for (part, (recipe, found)) in parts.iter().zip(decided) {
+        if let Some(title) = part.title() {
+            log.say(title).await;
+        }
+        let recipe = recipe.map_err(|e| part.failure(explain(&e)))?;
+        for line in &recipe.explanation {
+            log.say(line).await;
+        }
+        for warning in found.app.iter().flat_map(|app| &app.warnings) {
+            log.say(&format!("warning: {warning}")).await;
+        }
+        all.push(made(&part.order, recipe, &tree).map_err(|e| part.failure(e))?);
     }
-    for warning in found.app.iter().flat_map(|app| &app.warnings) {
-        log.say(&format!("warning: {warning}")).await;
+    Ok(all)
+}
+
+/// Looks at every part in one reading of the tree.
+async fn decide(bases: &Bases, parts: &[Part], source: &Source) -> Result<(Vec<Decided>, SourceTree), BuildFailure> {
+    let wishes = |part: &Part| Ok(Wishes { bases: bases.clone(), ..wishes(&part.order)? });
+    let wishes = parts.iter().map(wishes).collect::<Result<Vec<_>, BuildFailure>>()?;
+    let root = source.path.clone();
+    let look = move || -> Result<_, BuildFailure> {
+        let tree = SourceTree::open(&root).map_err(|e| unusable(std::io::Error::other(e)))?;
+        let month = month_of(OffsetDateTime::now_utc());
+        let examine = |wishes: &Wishes| {
+            let (recipe, mut found) = Generator::default().examine(&tree, wishes);
+            found.warn_of_ends(month);
+            (recipe, found)
+        };
+        Ok((wishes.iter().map(examine).collect(), tree))
+    };
+    tokio::task::spawn_blocking(look).await.map_err(|e| unusable(std::io::Error::other(e)))?
+}
+
+/// What was found, as JSON: of the first part, and of several each one below `parts`.
+fn findings(parts: &[Part], decided: &[Decided]) -> Option<String> {
+    let mut all = serde_json::to_value(&decided.first()?.1).ok()?;
+    if parts.len() > 1 {
+        let one = |(part, (_, found)): (&Part, &Decided)| {
+            serde_json::json!({
+                "base_directory": part.order.base_directory,
+                "dockerfile_path": part.order.dockerfile_path,
+                "report": found,
+            })
+        };
+        all["parts"] = parts.iter().zip(decided).map(one).collect();
     }
-    made(order, recipe, &tree)
+    serde_json::to_string(&all).ok()
 }
 
 fn wishes(order: &BuildOrder) -> Result<Wishes, BuildFailure> {
@@ -142,14 +178,4 @@ fn explain(e: &GenerateError) -> BuildFailure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_frontends_are_left_out() {
-        let text = without_frontend("# escape=`\n# syntax=evil/frontend:1\nFROM a\n# syntax=b\n");
-        assert_eq!(text, "# escape=`\n# (the engine's own frontend is used)\nFROM a\n# syntax=b\n");
-        assert_eq!(without_frontend("#SYNTAX = x\r\nFROM a"), "# (the engine's own frontend is used)\nFROM a");
-        assert_eq!(without_frontend("FROM a\n"), "FROM a\n");
-    }
-}
+mod tests;

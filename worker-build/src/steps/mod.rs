@@ -8,5 +8,6 @@ mod denied;
 pub mod fetch;
 pub mod generate;
 mod pack;
+pub mod parts;
 pub mod push;
 pub mod work_dir;

@@ -1,6 +1,6 @@
 //! Pushing: a login for one repository and some minutes, in memory of the build's engine, after strangers' code ended.
 //!
-//! Invariant: the digest is the one that the registry confirmed. Absent: other tags; a build has one, and deployments
+//! Invariant: the digest is the one that the registry confirmed. Absent: other tags; an image has one, and deployments
 //! are pinned by digest.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as B64};
 use secrecy::ExposeSecret;
 use shared::{
     docker::{Archive, Exec},
-    worksource::{BuildFailure, BuildOrder, BuildOutcome, BuildReport, FailureCode, PushCredentials},
+    worksource::{BuildFailure, BuildReport, FailureCode, PushCredentials},
 };
 use tokio::time::sleep;
 
@@ -22,14 +22,13 @@ use crate::{engine::unavailable, log::BuildLog};
 const TRIES: u32 = 3;
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Pushes the image and returns what the registry has now.
+/// Pushes the image and returns the digest under which the registry has it now.
 pub async fn push(
     builder: &BuildEngine,
-    order: &BuildOrder,
-    image: Image,
+    image: &Image,
     report: &dyn BuildReport,
     log: &mut BuildLog,
-) -> Result<BuildOutcome, BuildFailure> {
+) -> Result<String, BuildFailure> {
     log.say(format!("Pushing {}", image.tag)).await;
     builder.open_to(&builder.registry.push_places()).await?;
     builder.forget_repositories().await?;
@@ -49,7 +48,7 @@ pub async fn push(
     };
     // The image stays: its layers are the cache's anyhow, and what is not needed goes when the disk needs room.
     log.say(format!("Pushed {digest}")).await;
-    Ok(BuildOutcome { repository: order.repository.clone(), tag: image.tag, digest })
+    Ok(digest)
 }
 
 async fn log_in(builder: &BuildEngine, login: &PushCredentials) -> Result<(), BuildFailure> {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use shared::{
     docker::ContainerSpec,
-    domain::{AppId, BuildId, ClientId, status::BuildStatus},
+    domain::{AppId, BuildId, ClientId, component::BuildPart, status::BuildStatus},
     queue::{JobKind, NewJob, enqueue},
     store::{
         Db,
@@ -52,7 +52,8 @@ impl Queued {
                           values ($1, $2, 'a', $3, 'main', 0, 0)");
         insert.text(app).text(client).text(git_url).execute(&mut tx).await.expect("app");
         let job = enqueue(&mut tx, &db, &NewJob::new(JobKind::Build, build, client)).await.expect("enqueued").id();
-        let new = NewBuild { id: build, client, app, job, git_ref: "main".into(), commit_sha: None, preview: false };
+        let (git_ref, parts) = ("main".into(), BuildPart::only_app());
+        let new = NewBuild { id: build, client, app, job, git_ref, commit_sha: None, preview: false, parts };
         builds::insert(&mut tx, &new, db.now_ms()).await.expect("inserted");
         tx.commit().await.expect("commit");
         Self { dir, url, db, client, build }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use shared::{
     docker::{Engine, EngineUrl},
-    domain::{AppId, BuildId, ClientId},
+    domain::{AppId, BuildId, ClientId, component::BuildPart},
     worksource::{BuildFailure, BuildHandler, BuildOrder, BuildOutcome, BuildVariable, FailureCode},
 };
 use tempfile::TempDir;
@@ -113,6 +113,7 @@ impl Environment {
             git_ref: "main".into(),
             commit_sha: None,
             submodules: false,
+            parts: BuildPart::only_app(),
             base_directory: String::new(),
             dockerfile_path: None,
             always_generate: false,
@@ -134,7 +135,8 @@ impl Environment {
     }
 
     pub async fn build_with(&self, order: &BuildOrder, report: &Arc<Report>) -> Result<BuildOutcome, BuildFailure> {
-        Builder::new(self.config.clone()).build(order.clone(), report.clone()).await.map(|made| made.expect("an image"))
+        let made = Builder::new(self.config.clone()).build(order.clone(), report.clone()).await?;
+        Ok(made.into_iter().next().expect("an image"))
     }
 
     /// A container that makes this build.

@@ -25,7 +25,7 @@ async fn a_preview_says_how_and_makes_nothing() {
     let order = BuildOrder { preview: true, port: None, ..env.order(client, "app") };
     let report = Arc::new(Report::default());
     let made = Builder::new(env.config.clone()).build(order, report.clone()).await;
-    assert_eq!(made.unwrap_or_else(|e| panic!("{e}\n{}", report.log())), None);
+    assert_eq!(made.unwrap_or_else(|e| panic!("{e}\n{}", report.log())), []);
     assert_eq!(*report.stages.lock().expect("lock"), [Stage::Fetching]);
     let plan = report.plan.lock().expect("lock").clone().expect("a plan");
     assert_eq!((plan.stack.as_str(), plan.port), ("node", Some(3000)));

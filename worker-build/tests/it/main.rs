@@ -13,6 +13,7 @@ mod images;
 mod isolation;
 mod limits;
 mod neighbour;
+mod parts;
 mod report;
 mod reproducible;
 mod sshd;

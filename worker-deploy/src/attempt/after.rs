@@ -104,7 +104,7 @@ impl Attempt<'_> {
             steps::take_down(session, &self.release).await?;
             steps::revive(session, &self.release, &previous).await?;
         }
-        steps::lead_to(session, &self.release, &previous, &previous.plan()?).await?;
+        self.lead_to(session, previous.id).await?;
         self.give_back(why).await?;
         steps::take_down(session, &self.release).await?;
         steps::forget(session, &self.release).await

@@ -106,6 +106,7 @@ impl<'a> Attempt<'a> {
     async fn switch(&self, session: &Session, server: &Server) -> Result<(), Failure> {
         let release = &self.release;
         steps::lead_to(session, release, &release.deployment, &release.plan).await?;
+        steps::schedule(session, release, &release.deployment, &release.plan).await?;
         if release.web().next().is_none() {
             return Ok(());
         }
@@ -160,7 +161,7 @@ impl<'a> Attempt<'a> {
             steps::claim(&session, &self.release, false).await?;
             self.leave_nothing_behind(&session).await?;
             around("stopping", steps::take_down(&session, &self.release)).await?;
-            steps::lead_nowhere(&session, &self.release).await?;
+            self.lead_nowhere(&session).await?;
             session.close().await;
         }
         self.log.write("stopped").await;
@@ -176,7 +177,7 @@ impl<'a> Attempt<'a> {
             steps::stop_units(&session, &self.release).await?;
             self.leave_nothing_behind(&session).await?;
             if self.release.deployment.status == Status::Live {
-                steps::lead_nowhere(&session, &self.release).await?;
+                self.lead_nowhere(&session).await?;
             }
             let kept = self.kept_images().await?;
             around("deleting", steps::wipe(&session, &self.release, &kept)).await?;

@@ -19,7 +19,7 @@ impl Attempt<'_> {
         }
         match live.first() {
             Some(live) => self.lead_to(&session, live.id).await?,
-            None => steps::lead_nowhere(&session, &self.release).await?,
+            None => self.lead_nowhere(&session).await?,
         }
         self.take_back(&session).await?;
         session.close().await;
@@ -46,9 +46,16 @@ impl Attempt<'_> {
         steps::forget(session, &self.release).await
     }
 
-    /// Leads the app's domains to one of its releases.
+    /// Leads the app's domains to one of its releases, whose schedules count from then on.
     pub(super) async fn lead_to(&self, session: &Session, id: DeploymentId) -> Result<(), Failure> {
         let target = deployments::load_unfenced(self.db, id).await?.ok_or(Failure::Stopped)?;
-        steps::lead_to(session, &self.release, &target, &target.plan()?).await
+        let plan = target.plan()?;
+        steps::lead_to(session, &self.release, &target, &plan).await?;
+        steps::schedule(session, &self.release, &target, &plan).await
+    }
+
+    pub(super) async fn lead_nowhere(&self, session: &Session) -> Result<(), Failure> {
+        steps::lead_nowhere(session, &self.release).await?;
+        steps::unschedule(session, &self.release).await
     }
 }

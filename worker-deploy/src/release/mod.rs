@@ -74,6 +74,11 @@ impl Release {
         format!("{}/{}", generate::ROUTES_DIR, generate::routes_file(self.deployment.app))
     }
 
+    /// The app's crontab.
+    pub fn crontab(&self) -> String {
+        format!("/etc/cron.d/byop-{}", self.deployment.app.0.simple())
+    }
+
     /// The components that are asked from outside.
     pub fn web(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(|part| part.frozen.component.kind == ComponentKind::Web)
@@ -123,6 +128,6 @@ fn dir(deployment: &Deployment) -> String {
     format!("/opt/byop/apps/{}/{}", deployment.app, deployment.id)
 }
 
-fn compose_file(deployment: &Deployment) -> String {
+pub fn compose_file(deployment: &Deployment) -> String {
     format!("{}/compose.yaml", dir(deployment))
 }

@@ -1,6 +1,7 @@
 //! What is done for a release, one step a file. Every step may be repeated at any time.
 
 mod claim;
+mod cron;
 mod drain;
 mod evidence;
 mod name;
@@ -17,6 +18,7 @@ mod verify;
 mod watch;
 
 pub use claim::{claim, raise_epoch};
+pub use cron::{schedule, unschedule};
 pub use drain::drain;
 pub use name::{Lookup, leads_here};
 pub use place::{make_room, place};

@@ -14,11 +14,11 @@ use crate::{log::DeployLog, release::Release};
 const LIMIT: Duration = Duration::from_secs(720);
 
 /// Arguments: project, the app's directory, the directory of registry passwords, the release's directory, the app, its
-/// network, its routes. When no other release of the app is left, and no service, everything of the app goes.
+/// network, its routes, its crontab. When no other release of the app is left, and no service, everything of the app goes.
 const FORGET: &str = r#"set -eu
 rm -rf /run/byop/units/"$1"-* "$3" "$4"
 for other in "$2"/*-*-*-*-*/; do [ ! -d "$other" ] || exit 0; done
-rm -f "$7"
+rm -f "$7" "$8"
 docker volume ls -q --filter "label=byop.app=$5" | xargs -r docker volume rm >/dev/null
 [ -z "$(docker ps -aq --filter "label=byop.managed=$5")" ] || exit 0
 docker network rm "$6" >/dev/null 2>&1 || ! docker network inspect "$6" >/dev/null 2>&1
@@ -110,6 +110,7 @@ pub async fn wipe(session: &Session, release: &Release, kept: &BTreeSet<String>)
         app.to_string(),
         generate::app_network(app),
         release.routes_file(),
+        release.crontab(),
     ];
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     session.script(FORGET, &args, Exec::default()).await?;
@@ -128,7 +129,16 @@ pub async fn stop_units(session: &Session, release: &Release) -> Result<(), Fail
     Ok(())
 }
 
+/// Argument: project. Ends what runs once, such as a cron component: it would keep the project's network.
+const END_RUNS: &str = r#"docker ps -aq --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=True |
+  xargs -r docker stop >/dev/null
+docker ps -aq --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=True |
+  xargs -r docker rm -f >/dev/null 2>&1 || :
+"#;
+
 async fn down(session: &Session, release: &Release, project: &str) -> Result<(), Failure> {
+    let how = Exec { timeout: LIMIT, ..Exec::default() };
+    session.script(END_RUNS, &[project], how).await?;
     // Works without the compose file, which may be gone. Each container is given the time that its component has.
     let argv = ["docker", "compose", "--ansi", "never", "-p", project, "down", "--volumes", "--remove-orphans"];
     let argv = argv.into_iter().map(String::from).collect();

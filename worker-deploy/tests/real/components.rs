@@ -1,6 +1,9 @@
 //! Apps of several components on a real server.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -135,5 +138,32 @@ async fn releases_that_cannot_run_at_once_take_turns() {
     assert!(world.log(second).await.contains("two of this app cannot run at once"));
     assert_eq!(world.visit().await, ("hello two".into(), second.to_string()));
     assert_eq!(world.projects().await, [second.to_string()]);
+    world.tear_down().await;
+}
+
+/// A schedule runs its component with the release's image and environment, and ends with the app.
+#[tokio::test]
+async fn a_schedule_runs_until_the_app_goes() {
+    let Some(world) = world("schedule").await else { return };
+    let digest = world.image("one");
+    let _worker = world.worker(None);
+    let every = json!({"name": "tick", "kind": "cron", "schedule": "* * * * *", "command": ["node", "/server.js", "say", "ticked $HOME"]});
+    let web = json!({"name": "web", "kind": "web", "port": 3000});
+    let id = world.deploy(world.plan(&digest, &[web, every]), json!({"WORD": "hello"})).await;
+    world.settled(id, Status::Live).await;
+    let dir = format!("/opt/byop/apps/{}/cron/tick", world.app);
+    let until = Instant::now() + Duration::from_secs(150);
+    let read = ["sh", "-c", "cat \"$0/output\" \"$0/runs\" 2>/dev/null || true", &dir];
+    let mut said = on_server(&world, &read).await;
+    while !said.ends_with(" 0") {
+        assert!(Instant::now() < until, "it never ran: {said}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        said = on_server(&world, &read).await;
+    }
+    assert!(said.starts_with("ticked $HOME\n") && said.ends_with(" 0"), "{said}");
+    assert_eq!(on_server(&world, &["sh", "-c", "ls /etc/cron.d | grep -c '^byop-'"]).await, "1");
+    world.delete(id).await;
+    world.settled(id, Status::Deleted).await;
+    assert_eq!(on_server(&world, &["sh", "-c", "ls /etc/cron.d | grep '^byop-'; ls /opt/byop/apps"]).await, "");
     world.tear_down().await;
 }

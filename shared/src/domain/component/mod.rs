@@ -4,6 +4,7 @@
 //! grammar of its own or is one argument of a command. Absent: images that were built, addresses, passwords: what a
 //! deployment freezes of it stands in [`crate::domain::release`].
 
+mod build_part;
 mod names;
 mod schedule;
 mod template;
@@ -11,6 +12,7 @@ mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use build_part::BuildPart;
 pub use names::{ComponentName, MountPath, PublicImage, RoutePath, ServiceVersion};
 pub use schedule::Schedule;
 use serde::{Deserialize, Serialize};

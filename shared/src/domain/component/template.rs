@@ -80,6 +80,10 @@ impl Template {
         &self.source
     }
 
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.parts.iter().filter_map(|part| match part {
             Part::Reference(reference) => Some(reference),

@@ -105,23 +105,38 @@ fn engine(kind: ComponentKind) -> Engine {
     }
 }
 
+/// What a compose file says of a kind.
+pub(super) struct Parts {
+    pub data: &'static str,
+    pub command: Vec<String>,
+    pub health: HealthCheck,
+}
+
+pub(super) fn parts(kind: ComponentKind) -> Parts {
+    let engine = engine(kind);
+    Parts {
+        data: engine.data,
+        command: engine.command.iter().map(|word| (*word).to_owned()).collect(),
+        health: HealthCheck::command(&["sh", "-c", engine.health].map(str::to_owned)),
+    }
+}
+
 pub fn managed_port(kind: ComponentKind) -> Port {
     Port::saturating(engine(kind).port)
 }
 
 /// The compose file of a managed service.
 pub fn managed_compose(service: &ManagedService) -> Result<String, ComposeError> {
-    let engine = engine(service.kind);
+    let parts = parts(service.kind);
     let aliases = vec![service.component.to_string()];
-    let health = ["sh", "-c", engine.health].map(str::to_owned);
     let rendered = Service {
         image: service.image.clone(),
-        command: engine.command.iter().map(|word| (*word).to_owned()).collect(),
+        command: parts.command,
         env_file: [service.env_file.clone()],
         networks: BTreeMap::from([("app", Joined { aliases })]),
-        volumes: vec![Mount::volume("data".to_owned(), engine.data)],
+        volumes: vec![Mount::volume("data".to_owned(), parts.data)],
         restart: "unless-stopped",
-        healthcheck: HealthCheck::command(&health),
+        healthcheck: parts.health,
         logging: Logging::bounded(),
         labels: BTreeMap::from([
             ("byop.managed", service.app.to_string()),

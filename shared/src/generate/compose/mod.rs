@@ -8,6 +8,7 @@
 mod env_file;
 mod managed;
 mod parts;
+mod portable;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ pub use env_file::env_file_text;
 pub use managed::{ManagedService, managed_compose, managed_environment, managed_port, managed_url};
 use parts::{CAPABILITIES, Deploy, External, HealthCheck, Joined, Mount};
 pub(super) use parts::{Logging, Published, to_yaml};
+pub use portable::portable_compose;
 use serde::Serialize;
 
 use super::probe::Probe;

@@ -144,7 +144,7 @@ pub fn to_yaml(file: &impl Serialize) -> Result<String, ComposeError> {
     Ok(serde_yaml_ng::to_string(&doubled(serde_yaml_ng::to_value(file)?))?)
 }
 
-fn doubled(value: Value) -> Value {
+pub fn doubled(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(text.replace('$', "$$")),
         Value::Sequence(items) => Value::Sequence(items.into_iter().map(doubled).collect()),

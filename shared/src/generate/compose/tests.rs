@@ -204,3 +204,58 @@ fn the_real_compose_reads_the_same_bytes() {
         assert_eq!(read("managed.yml")["services"]["service"]["image"], format!("{kind}:1"));
     }
 }
+
+fn plan() -> crate::domain::release::ReleasePlan {
+    use crate::domain::release::{Frozen, FrozenImage, ReleasePlan};
+    let web = serde_json::json!({"name": "front", "kind": "web", "port": 3000, "links": ["db"],
+        "env": {"URL": "${component.db.url}?a=$HOME", "OTHER": "${component.jobs.url}", "CACHE": "${component.cache.url}"}});
+    let mut all = components();
+    all.retain(|c| c.name.as_str() != "web");
+    all.push(component(web));
+    all.push(component(serde_json::json!({"name": "db", "kind": "postgres"})));
+    all.push(component(serde_json::json!({"name": "cache", "kind": "redis"})));
+    let frozen = |component: Component| {
+        let image = if component.kind.is_managed() { FrozenImage::Managed } else { FrozenImage::Public(image()) };
+        Frozen { component, image, health_path: parsed("/") }
+    };
+    ReleasePlan {
+        components: all.into_iter().map(frozen).collect(),
+        domains: vec![parsed("a.example")],
+        redirects: vec![],
+    }
+}
+
+fn portable() -> String {
+    let images = |c: &Component| format!("{}:1", c.kind);
+    portable_compose(&parsed("shop"), &plan(), "registry.example", &["GREETING".into()], images).expect("written")
+}
+
+#[test]
+fn a_file_to_run_by_hand() {
+    insta::assert_snapshot!(portable());
+}
+
+/// Compose itself resolves the passwords, and leaves every other dollar alone.
+#[test]
+fn the_real_compose_fills_in_passwords_and_nothing_else() {
+    if !compose_is_there() {
+        eprintln!("SKIPPED the_real_compose_fills_in_passwords_and_nothing_else: docker compose is not installed");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("directory");
+    fs::write(directory.path().join("compose.yaml"), portable()).expect("written");
+    let config = |passwords: &[(&str, &str)]| {
+        let mut command = Command::new("docker");
+        let words = ["compose", "--profile", "run", "config", "--format", "json"];
+        command.current_dir(directory.path()).args(words).envs(passwords.iter().copied()).output().expect("started")
+    };
+    assert!(!config(&[]).status.success(), "a password that is missing is said");
+    let output = config(&[("DB_PASSWORD", "pw1"), ("CACHE_PASSWORD", "pw2")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let env = &file["services"]["front"]["environment"];
+    assert_eq!(env["URL"], "postgres://app:pw1@db:5432/app?a=$$HOME");
+    assert_eq!((&env["OTHER"], &env["CACHE"]), (&"http://jobs:9000".into(), &"redis://:pw2@cache:6379/0".into()));
+    assert_eq!(file["services"]["db"]["environment"]["POSTGRES_PASSWORD"], "pw1");
+    assert!(file["networks"].as_object().expect("networks").keys().eq(["default"]));
+}

@@ -2,11 +2,14 @@
 //!
 //! Invariants: a worker's write carries its fence and a status follows the order of [`BuildStatus`]; each change of
 //! status leaves a `status_events` row in the same transaction; an app's current image is set together with the
-//! success of the build that made it, and never by a build older than the current one. Absent: the log
+//! success of the build that made it, and never by a build older than the current one; what a build makes is frozen
+//! when it is asked for. Absent: the log
 //! ([`super::log_segments`]), the job ([`crate::queue`]).
 
+mod images;
 mod progress;
 
+pub use images::{Image, images};
 pub use progress::{
     advance, begin_again, finish_abandoned, finish_failed, finish_success, set_commit, set_plan, set_report,
 };
@@ -15,7 +18,7 @@ use super::{
     DbError, On, Row, Tx, sql,
     status_events::{self, Change, Entity},
 };
-use crate::domain::{AppId, BuildId, ClientId, ImageDigest, JobId, status::BuildStatus};
+use crate::domain::{AppId, BuildId, ClientId, ImageDigest, JobId, component::BuildPart, status::BuildStatus};
 
 /// A build to be recorded, after its job was put into the queue in the same transaction.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct NewBuild {
     pub commit_sha: Option<String>,
     /// Only to find out how the image would be made.
     pub preview: bool,
+    /// What it makes images of, now and in every later attempt.
+    pub parts: Vec<BuildPart>,
 }
 
 /// A build as stored.
@@ -63,6 +68,8 @@ pub struct Build {
     pub report: Option<String>,
     /// A compose file to run the image by hand.
     pub compose: Option<String>,
+    /// What it makes images of. The columns of one image are those of the first.
+    pub parts: Vec<BuildPart>,
 }
 
 /// How the image is made and how it is run, known after the source was looked at.
@@ -75,14 +82,6 @@ pub struct Plan {
     pub compose: Option<String>,
 }
 
-/// The image that a build pushed.
-#[derive(Clone, Debug)]
-pub struct Image {
-    pub repository: String,
-    pub tag: String,
-    pub digest: String,
-}
-
 /// Why a build has no image: a stable code, and what happened with what to do about it.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -92,8 +91,8 @@ pub struct Failure {
 
 /// Records a build, pending.
 pub async fn insert(tx: &mut Tx, build: &NewBuild, now: i64) -> Result<(), DbError> {
-    sql("insert into build_jobs (id, client_id, app_id, job_id, git_ref, commit_sha, requested_at, preview)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)")
+    sql("insert into build_jobs (id, client_id, app_id, job_id, git_ref, commit_sha, requested_at, preview, parts)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
     .text(build.id)
     .text(build.client)
     .text(build.app)
@@ -102,6 +101,7 @@ pub async fn insert(tx: &mut Tx, build: &NewBuild, now: i64) -> Result<(), DbErr
     .opt_text(build.commit_sha.as_ref())
     .int(now)
     .int(i64::from(build.preview))
+    .text(serde_json::to_string(&build.parts).map_err(|e| corrupt(e.to_string()))?)
     .execute(&mut *tx)
     .await?;
     event(tx, build.client, build.id, BuildStatus::Pending, None, now).await
@@ -125,7 +125,8 @@ pub async fn list(
 ) -> Result<Vec<Build>, DbError> {
     sql("select id, client_id, app_id, job_id, git_ref, commit_sha, status, requested_at, started_at, finished_at,
                 image_repository, image_tag, image_digest, stack, cast(null as text) as dockerfile, port, health_path,
-                error_code, error_message, log_bytes, preview, cast(null as text) as report, cast(null as text) as compose
+                error_code, error_message, log_bytes, preview, cast(null as text) as report, cast(null as text) as compose,
+                parts
          from build_jobs where client_id = $1 and (cast($2 as text) is null or app_id = $2)
            and (cast($3 as text) is null or id < $3)
          order by id desc limit $4")
@@ -146,14 +147,16 @@ pub async fn find_by_job(on: impl Into<On<'_>>, client: ClientId, job: JobId) ->
         .await
 }
 
-/// The newest build of an app that made an image.
+/// The newest build of an app that made an image, of whichever part.
 pub async fn find_by_digest(
     on: impl Into<On<'_>>,
     client: ClientId,
     app: AppId,
     digest: &ImageDigest,
 ) -> Result<Option<Build>, DbError> {
-    sql("select * from build_jobs where client_id = $1 and app_id = $2 and image_digest = $3 and status = 'success'
+    sql("select * from build_jobs where client_id = $1 and app_id = $2 and status = 'success'
+           and (image_digest = $3
+             or exists (select 1 from build_images where build_id = build_jobs.id and digest = $3))
          order by id desc limit 1")
     .text(client)
     .text(app)
@@ -234,5 +237,16 @@ fn read(row: &Row) -> Result<Build, DbError> {
         preview: row.int("preview")? == 1,
         report: row.opt_text("report")?,
         compose: row.opt_text("compose")?,
+        parts: parts(row.opt_text("parts")?)?,
     })
+}
+
+/// Builds from before there were parts made the app's own image.
+fn parts(text: Option<String>) -> Result<Vec<BuildPart>, DbError> {
+    let Some(text) = text else { return Ok(BuildPart::only_app()) };
+    serde_json::from_str(&text).map_err(|_| corrupt(text))
+}
+
+fn corrupt(value: String) -> DbError {
+    DbError::Corrupt { column: "build_jobs.parts", value }
 }

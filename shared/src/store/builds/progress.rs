@@ -3,7 +3,7 @@
 //! Invariant: every function but [`finish_abandoned`] and [`begin_again`] changes nothing unless the job's attempt still
 //! runs.
 
-use super::{Failure, Image, Plan, record};
+use super::{Failure, Image, Plan, images, record};
 use crate::{
     domain::{BuildId, JobId, status::BuildStatus},
     store::{DbError, Fence, On, Tx, sql, status_events},
@@ -76,15 +76,10 @@ pub async fn set_plan(on: impl Into<On<'_>>, fence: Fence, id: BuildId, plan: &P
     Ok(changed == 1)
 }
 
-/// Ends a build with its image, and makes it the app's current one unless a newer build's is; a preview, and only that,
-/// without one. Returns whether it did.
-pub async fn finish_success(
-    tx: &mut Tx,
-    fence: Fence,
-    id: BuildId,
-    image: Option<&Image>,
-    now: i64,
-) -> Result<bool, DbError> {
+/// Ends a build with its images, and makes the first the app's current one unless a newer build's is; a preview, and only
+/// that, without any. Returns whether it did.
+pub async fn finish_success(tx: &mut Tx, fence: Fence, id: BuildId, made: &[Image], now: i64) -> Result<bool, DbError> {
+    let image = made.first();
     let client = sql("
         update build_jobs set status = $1, finished_at = $2, image_repository = $3, image_tag = $4, image_digest = $5,
           log_bytes = coalesce((select max(total) from log_segments where entity_id = $6), 0)
@@ -106,6 +101,7 @@ pub async fn finish_success(
     let detail = image.map_or("preview", |image| &image.digest);
     let moved = record(tx, client, id, BuildStatus::Success, Some(detail), now).await?;
     if let (true, Some(image)) = (moved, image) {
+        images::insert(tx, id, made).await?;
         set_current_image(tx, id, image, now).await?;
     }
     Ok(moved)

@@ -6,8 +6,7 @@
 use super::{DbError, Deployment, Tx, sql};
 use crate::domain::{
     DeploymentId, HealthPath, Port,
-    component::ComponentKind,
-    release::{Frozen, FrozenImage, ReleasePlan},
+    release::{FrozenImage, ReleasePlan},
 };
 
 /// What a deployment is known by.
@@ -19,15 +18,9 @@ pub(super) struct Main<'a> {
     pub domain: &'a str,
 }
 
-/// The component that stands for the whole: the `web` one of the whole domain, else the first that there is.
-fn main_component(plan: &ReleasePlan) -> Option<&Frozen> {
-    let whole = plan.of_kind(ComponentKind::Web).find(|frozen| frozen.component.path.is_none());
-    whole.or_else(|| plan.of_kind(ComponentKind::Web).next()).or_else(|| plan.own().next())
-}
-
 pub(super) fn main(plan: &ReleasePlan) -> Main<'_> {
     let domain = plan.domains.first().map(|domain| domain.as_str()).unwrap_or_default();
-    let Some(frozen) = main_component(plan) else {
+    let Some(frozen) = plan.main() else {
         return Main { repository: String::new(), digest: String::new(), port: 0, health_path: "/".into(), domain };
     };
     let (repository, digest) = match &frozen.image {

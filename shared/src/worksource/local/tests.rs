@@ -4,7 +4,10 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::{
-    domain::{AppId, ClientId},
+    domain::{
+        AppId, ClientId,
+        component::{BuildPart, BuildSource},
+    },
     queue::{JobKind, NewJob, enqueue},
     store::{
         builds::NewBuild,
@@ -17,6 +20,9 @@ use crate::{
 
 crate::on_both_databases! {
     a_build_that_succeeds_on_its_second_attempt,
+    a_build_keeps_its_parts_and_has_an_image_of_each,
+    a_late_attempt_leaves_no_images,
+    a_build_from_before_there_were_parts_has_its_own_image,
     a_preview_leaves_the_current_image,
     only_a_live_attempt_of_a_known_build_runs,
     failures_keep_their_code_and_leave_the_current_image,
@@ -31,15 +37,11 @@ struct Scene {
 }
 
 /// Answers each build with the next result, after it went through every stage.
-struct Scripted(Mutex<Vec<Result<BuildOutcome, BuildFailure>>>);
+struct Scripted(Mutex<Vec<Result<Vec<BuildOutcome>, BuildFailure>>>);
 
 #[async_trait]
 impl BuildHandler for Scripted {
-    async fn build(
-        &self,
-        order: BuildOrder,
-        report: Arc<dyn BuildReport>,
-    ) -> Result<Option<BuildOutcome>, BuildFailure> {
+    async fn build(&self, order: BuildOrder, report: Arc<dyn BuildReport>) -> Result<Vec<BuildOutcome>, BuildFailure> {
         report.stage(Stage::Fetching).await?;
         report.commit(&"a".repeat(40)).await?;
         report.log(vec![format!("attempt {} of {}", order.attempt, order.git_ref), "second line".into()]).await;
@@ -49,13 +51,16 @@ impl BuildHandler for Scripted {
                 return Err(failure);
             }
             report.plan(plan()).await?;
-            return Ok(None);
+            return Ok(Vec::new());
         }
         report.stage(Stage::Building).await?;
         report.log(vec!["third line".into()]).await;
         report.stage(Stage::Pushing).await?;
         assert!(!report.push_credentials().await?.user.is_empty());
-        self.0.lock().expect("lock").remove(0).map(Some)
+        if order.parts.len() > 1 {
+            report.log(vec![order.parts.iter().map(BuildPart::words).collect::<Vec<_>>().join(", ")]).await;
+        }
+        self.0.lock().expect("lock").remove(0)
     }
 
     async fn abandoned(&self, _: BuildId, _: i64) {}
@@ -71,8 +76,24 @@ fn plan() -> BuildPlan {
     }
 }
 
-fn image(digest: &str) -> BuildOutcome {
-    BuildOutcome { repository: "c/a".into(), tag: format!("t-{digest}"), digest: format!("sha256:{digest}") }
+fn image(digest: &str) -> Vec<BuildOutcome> {
+    vec![image_of(BuildPart::App, digest)]
+}
+
+fn image_of(part: BuildPart, digest: &str) -> BuildOutcome {
+    BuildOutcome {
+        part,
+        repository: "c/a".into(),
+        tag: format!("t-{digest}"),
+        digest: format!("sha256:{digest}"),
+        stack: "node".into(),
+        port: Some(3000),
+        health_path: None,
+    }
+}
+
+fn source(directory: &str) -> BuildPart {
+    BuildPart::Source(BuildSource { base_directory: directory.parse().expect("a path"), dockerfile_path: None })
 }
 
 async fn scene(scratch: &Scratch) -> Scene {
@@ -98,19 +119,23 @@ impl Scene {
     }
 
     async fn asked(&self, preview: bool) -> BuildId {
+        self.asked_for(BuildPart::only_app(), preview).await
+    }
+
+    async fn asked_for(&self, parts: Vec<BuildPart>, preview: bool) -> BuildId {
         let id = BuildId::new();
         let mut tx = self.db.begin().await.expect("begin");
         let job = NewJob::new(JobKind::Build, id, self.client);
         let job = enqueue(&mut tx, &self.db, &job).await.expect("enqueued").id();
         let (client, app) = (self.client, self.app);
-        let new = NewBuild { id, client, app, job, git_ref: "main".into(), commit_sha: None, preview };
+        let new = NewBuild { id, client, app, job, git_ref: "main".into(), commit_sha: None, preview, parts };
         builds::insert(&mut tx, &new, self.db.now_ms()).await.expect("inserted");
         tx.commit().await.expect("commit");
         id
     }
 
     /// Runs the queue until the build has ended.
-    async fn run(&self, id: BuildId, results: Vec<Result<BuildOutcome, BuildFailure>>) -> Build {
+    async fn run(&self, id: BuildId, results: Vec<Result<Vec<BuildOutcome>, BuildFailure>>) -> Build {
         let mut worker = WorkerConfig::new(JobKind::Build);
         worker.backoff.base = Duration::from_millis(10);
         let key = MasterKey::new(&[7; 32]).expect("key");
@@ -176,6 +201,77 @@ async fn a_build_that_succeeds_on_its_second_attempt(scratch: &Scratch) {
     assert!(other.is_empty(), "another client reads the log");
     let grants = sql("select id from registry_grants").fetch_all(&scene.db, |r| r.text("id")).await.expect("grants");
     assert!(grants.is_empty(), "a login outlived its build");
+}
+
+async fn a_build_keeps_its_parts_and_has_an_image_of_each(scratch: &Scratch) {
+    let scene = scene(scratch).await;
+    let parts = vec![source("api"), source("web")];
+    let id = scene.asked_for(parts.clone(), false).await;
+    let made = vec![image_of(source("api"), "one"), image_of(source("web"), "two")];
+    let away = BuildFailure::transient(FailureCode::GitUnreachable, "away");
+    let build = scene.run(id, vec![Err(away), Ok(made)]).await;
+    assert_eq!((build.status, &build.parts), (BuildStatus::Success, &parts));
+    let log = log_segments::list_after(&scene.db, scene.client, id, 0, 100).await.expect("log");
+    let ordered = log.iter().filter(|segment| segment.text == "api, web").count();
+    assert_eq!(ordered, 2, "both attempts are of the same parts: {log:?}");
+    let images = builds::images(&scene.db, &build).await.expect("images");
+    let told: Vec<_> = images.iter().map(|image| (image.part.clone(), image.digest.as_str())).collect();
+    assert_eq!(told, [(source("api"), "sha256:one"), (source("web"), "sha256:two")]);
+    assert_eq!(
+        (images[1].tag.as_str(), images[1].port, images[1].stack.as_deref()),
+        ("t-two", Some(3000), Some("node"))
+    );
+    assert_eq!(build.image_digest.as_deref(), Some("sha256:one"), "the first stands in the build's row");
+    assert_eq!(scene.current_digest().await.as_deref(), Some("sha256:one"));
+    let listed = builds::list(&scene.db, scene.client, None, None, 10).await.expect("builds");
+    assert_eq!(listed[0].parts, parts);
+    let digest = |text: &str| format!("sha256:{}", text.repeat(64)).parse().expect("a digest");
+    sql("update build_images set digest = $1 where digest = 'sha256:two'")
+        .text(digest("2"))
+        .execute(&scene.db)
+        .await
+        .expect("updated");
+    let found = async |client, text| builds::find_by_digest(&scene.db, client, scene.app, &digest(text)).await;
+    assert_eq!(found(scene.client, "2").await.expect("read").map(|build| build.id), Some(id));
+    assert!(found(scene.client, "3").await.expect("read").is_none());
+    assert!(found(ClientId::new(), "2").await.expect("read").is_none(), "another client finds the image");
+}
+
+async fn a_late_attempt_leaves_no_images(scratch: &Scratch) {
+    let scene = scene(scratch).await;
+    let id = scene.request().await;
+    let build = builds::get(&scene.db, scene.client, id).await.expect("read").expect("build");
+    let claim = "update jobs set state = 'running', attempt = 2, lease_owner = 'me' where id = $1";
+    sql(claim).text(build.job).execute(&scene.db).await.expect("claimed");
+    let pushing = "update build_jobs set status = 'pushing' where id = $1";
+    sql(pushing).text(id).execute(&scene.db).await.expect("moved");
+    let fence = |attempt| crate::store::Fence { job: build.job, attempt };
+    let images: Vec<_> = image("late").into_iter().map(super::image).collect();
+    let count = async || builds::images(&scene.db, &build).await.expect("images").len();
+    for (attempt, done, left) in [(1, false, 0), (2, true, 1)] {
+        let mut tx = scene.db.begin().await.expect("begin");
+        let moved = builds::finish_success(&mut tx, fence(attempt), id, &images, 1).await.expect("finished");
+        tx.commit().await.expect("commit");
+        assert_eq!((moved, count().await), (done, left));
+    }
+}
+
+async fn a_build_from_before_there_were_parts_has_its_own_image(scratch: &Scratch) {
+    let scene = scene(scratch).await;
+    let id = scene.request().await;
+    let build = scene.run(id, vec![Ok(image("old"))]).await;
+    let images = builds::images(&scene.db, &build).await.expect("images");
+    for forget in ["update build_jobs set parts = null where id = $1", "delete from build_images where build_id = $1"] {
+        sql(forget).text(id).execute(&scene.db).await.expect("forgotten");
+    }
+    let build = builds::get(&scene.db, scene.client, id).await.expect("read").expect("build");
+    assert_eq!(build.parts, [BuildPart::App]);
+    let own = builds::images(&scene.db, &build).await.expect("images");
+    let told = |images: &[Image]| images.iter().map(|i| (i.part.clone(), i.digest.clone())).collect::<Vec<_>>();
+    assert_eq!(told(&own), told(&images));
+    let pending = scene.request().await;
+    let pending = builds::get(&scene.db, scene.client, pending).await.expect("read").expect("build");
+    assert!(builds::images(&scene.db, &pending).await.expect("images").is_empty());
 }
 
 async fn only_a_live_attempt_of_a_known_build_runs(scratch: &Scratch) {
