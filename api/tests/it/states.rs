@@ -165,7 +165,7 @@ async fn logs_of_components_are_asked_for_with_care() {
     let live = live(&t).await;
     let path = format!("/v1/deployments/{}/components", live.deployment);
     t.get(&live.token, &format!("{path}/nobody/logs")).await.problem(404, "not_found");
-    t.get(&live.token, &format!("{path}/no%20name/logs")).await.problem(400, "invalid_parameter");
+    t.get(&live.token, &format!("{path}/no%20name/logs")).await.problem(404, "not_found");
     t.get(&live.token, &format!("{path}/web/logs?since=yesterday")).await.problem(400, "invalid_parameter");
     // The server has no address: it cannot be asked, and the client is told why.
     for kind in ["logs", "logs/stream"] {

@@ -130,7 +130,6 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
         ("api_key_id", text(&api_key["api_key"]["id"])),
         ("account_id", account),
         ("name", "SECRET".into()),
-        ("component", "web".into()),
         ("job_id", text(&jobs["items"][0]["id"])),
         ("kind", "build".into()),
     ])

@@ -35,7 +35,7 @@ impl Attempt<'_> {
         steps::write_compose(&session, self.db, release).await?;
         // It waits until all are well, and how often one had ended before says nothing of now.
         steps::start(&session, release, limits.health, log).await?;
-        around("repaired", steps::lead_to(&session, release, &release.deployment, &release.plan)).await?;
+        around("repaired", self.lead_to(&session, release.deployment.id)).await?;
         self.finish(session, &server).await?;
         log.write("repaired").await;
         self.end_repair().await
