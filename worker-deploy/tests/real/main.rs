@@ -5,6 +5,7 @@
 mod components;
 mod failures;
 mod registry;
+mod server;
 mod world;
 
 use std::time::Instant;
