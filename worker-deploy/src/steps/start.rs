@@ -1,6 +1,9 @@
 //! Starting a release beside the one that runs, or in its place where two cannot run at once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use shared::{
     domain::component::{ComponentKind, Health},
@@ -42,13 +45,11 @@ enum Probe {
 
 /// Puts the release's compose file in place and keeps it for the client.
 pub async fn write_compose(session: &Session, db: &Db, release: &Release) -> Result<(), Failure> {
+    let asked = release.parts.iter().filter(|part| asks_image(part)).map(|part| part.image.to_string());
     let mut probes = BTreeMap::new();
-    for part in release.parts.iter().filter(|part| asks_image(part)) {
-        let image = part.image.to_string();
-        if !probes.contains_key(&image) {
-            let kind = probe(session, &image).await?;
-            probes.insert(image, kind);
-        }
+    for image in asked.collect::<BTreeSet<_>>() {
+        let kind = probe(session, &image).await?;
+        probes.insert(image, kind);
     }
     let text = compose_text(release, &probes)?;
     if !deployments::set_compose(db, release.fence, release.deployment.id, &text).await? {
