@@ -154,7 +154,7 @@ async fn only_a_live_deployment_is_repaired_and_by_one_job() {
         .text(&live.deployment)
         .execute(&t.app.db)
         .await
-        .unwrap();
+        .expect("updated");
     repair("k4").await.problem(409, "not_live");
     t.close().await;
 }
@@ -171,7 +171,11 @@ async fn logs_of_components_are_asked_for_with_care() {
     for kind in ["logs", "logs/stream"] {
         t.get(&live.token, &format!("{path}/web/{kind}?tail=5&since=15m")).await.problem(502, "server_incomplete");
     }
-    sql("update servers set status = 'stopped' where id = $1").text(&live.server).execute(&t.app.db).await.unwrap();
+    sql("update servers set status = 'stopped' where id = $1")
+        .text(&live.server)
+        .execute(&t.app.db)
+        .await
+        .expect("updated");
     t.get(&live.token, &format!("{path}/web/logs")).await.problem(409, "server_not_ready");
     let other = t.client().await;
     t.get(&other, &format!("{path}/web/logs")).await.problem(404, "not_found");
