@@ -46,11 +46,11 @@ struct File {
 #[derive(Serialize)]
 struct Service {
     image: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    command: Vec<String>,
+    volumes: Vec<Mount>,
     env_file: [String; 1],
     networks: BTreeMap<&'static str, Joined>,
-    volumes: Vec<Mount>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    command: Vec<String>,
     restart: &'static str,
     healthcheck: HealthCheck,
     logging: Logging,

@@ -98,20 +98,18 @@ struct File<'a> {
 #[derive(Serialize)]
 struct Service<'a> {
     image: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    command: Vec<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    environment: BTreeMap<&'static str, String>,
-    env_file: [&'a str; 1],
-    networks: BTreeMap<&'static str, Joined>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    volumes: Vec<Mount>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ports: Vec<Published>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     depends_on: BTreeMap<String, Condition>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    profiles: Vec<&'static str>,
+    volumes: Vec<Mount>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    environment: BTreeMap<&'static str, String>,
+    env_file: [&'a str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<Published>,
+    networks: BTreeMap<&'static str, Joined>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    command: Vec<String>,
     restart: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<HealthCheck>,
@@ -121,6 +119,8 @@ struct Service<'a> {
     cap_drop: [&'static str; 1],
     deploy: Deploy,
     init: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<&'static str>,
     pull_policy: &'static str,
     security_opt: [&'static str; 1],
     stop_grace_period: String,

@@ -31,17 +31,15 @@ struct File<'a> {
 struct Service {
     image: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    command: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    env_file: Vec<EnvFile>,
+    depends_on: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     volumes: Vec<Mount>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    env_file: Vec<EnvFile>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<Published>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    depends_on: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    profiles: Vec<&'static str>,
+    command: Vec<String>,
     restart: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<HealthCheck>,
@@ -50,6 +48,8 @@ struct Service {
     cap_drop: [&'static str; 1],
     deploy: Deploy,
     init: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<&'static str>,
     security_opt: [&'static str; 1],
     stop_grace_period: String,
 }
