@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 pub use env_file::env_file_text;
 pub use managed::{ManagedService, managed_compose, managed_environment, managed_port, managed_url};
-use parts::{CAPABILITIES, Deploy, External, HealthCheck, Joined, Mount};
+use parts::{CAPABILITIES, Deploy, External, HealthCheck, Joined, Mount, Tested};
 pub(super) use parts::{Logging, Published, to_yaml};
 pub use portable::portable_compose;
 use serde::Serialize;
@@ -112,7 +112,7 @@ struct Service<'a> {
     command: Vec<String>,
     restart: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    healthcheck: Option<HealthCheck>,
+    healthcheck: Option<Tested>,
     logging: Logging,
     labels: BTreeMap<&'static str, String>,
     cap_add: &'static [&'static str],
@@ -167,7 +167,7 @@ fn rendered<'a>(release: &ReleaseCompose<'a>, service: &'a ReleaseService<'a>) -
         depends_on: depends_on(release, c),
         profiles: if c.kind.is_lasting() { Vec::new() } else { vec!["run"] },
         restart: if c.kind.is_lasting() { "unless-stopped" } else { "no" },
-        healthcheck: service.health_test.as_deref().map(HealthCheck::command),
+        healthcheck: tested(c, service.health_test.as_deref()),
         logging: Logging::bounded(),
         labels: BTreeMap::from([
             ("byop.app", release.app.to_string()),
@@ -181,6 +181,14 @@ fn rendered<'a>(release: &ReleaseCompose<'a>, service: &'a ReleaseService<'a>) -
         pull_policy: "missing",
         security_opt: ["no-new-privileges:true"],
         stop_grace_period: format!("{}s", c.stop_grace_s),
+    }
+}
+
+/// The image's own test counts for a `web` component only: a worker of the same image does not answer it.
+fn tested(c: &Component, test: Option<&[String]>) -> Option<Tested> {
+    match test {
+        Some(argv) => Some(Tested::By(HealthCheck::command(argv))),
+        None => (c.kind != ComponentKind::Web).then_some(Tested::Not { disable: true }),
     }
 }
 

@@ -28,6 +28,17 @@ pub struct HealthCheck {
     pub start_interval: &'static str,
 }
 
+/// What a service says of its health.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Tested {
+    By(HealthCheck),
+    /// By nothing, whatever its image says: that test is for what answers requests.
+    Not {
+        disable: bool,
+    },
+}
+
 impl HealthCheck {
     /// Of a program and its arguments, run without a shell.
     pub fn command(argv: &[String]) -> Self {

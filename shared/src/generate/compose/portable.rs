@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::{
     ComposeError, health_test,
     managed::{managed_environment, managed_url, parts as managed_parts},
-    parts::{CAPABILITIES, Deploy, HealthCheck, Logging, Mount, Published, doubled},
+    parts::{CAPABILITIES, Deploy, Logging, Mount, Published, Tested, doubled},
+    tested,
 };
 use crate::domain::{
     Slug,
@@ -42,7 +43,7 @@ struct Service {
     command: Vec<String>,
     restart: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    healthcheck: Option<HealthCheck>,
+    healthcheck: Option<Tested>,
     logging: Logging,
     cap_add: &'static [&'static str],
     cap_drop: [&'static str; 1],
@@ -109,9 +110,9 @@ fn service(frozen: &Frozen, image: String, published: bool) -> Service {
     let c = &frozen.component;
     let managed = c.kind.is_managed();
     let health = if managed {
-        Some(managed_parts(c.kind).health)
+        Some(Tested::By(managed_parts(c.kind).health))
     } else {
-        health_test(c, true).map(|argv| HealthCheck::command(&argv))
+        tested(c, health_test(c, true).as_deref())
     };
     let own_port = c.port.filter(|_| published);
     let ports = own_port.into_iter().map(|port| Published::at(Some("127.0.0.1"), port));
