@@ -33,8 +33,8 @@ impl Attempt<'_> {
         around("repairing", steps::pull(&session, self.db, release, &self.settings.registry, limits.pull, log)).await?;
         steps::start_services(&session, release, log).await?;
         steps::write_compose(&session, self.db, release).await?;
-        // It waits until all are well, and how often one had ended before says nothing of now.
         steps::start(&session, release, limits.health, log).await?;
+        steps::healthy(&session, release, limits.health, log).await?;
         around("repaired", self.lead_to(&session, release.deployment.id)).await?;
         self.finish(session, &server).await?;
         log.write("repaired").await;

@@ -11,17 +11,12 @@ use shared::{
 };
 use tokio::time::{Instant, sleep};
 
+use super::containers::{Container, containers};
 use crate::{log::DeployLog, release::Release};
 
 const LOG_LINES: &str = "40";
 /// How long a container that ends again and again is waited for to do so once more.
 const BETWEEN_STARTS: Duration = Duration::from_secs(10);
-
-/// Argument: project. A line for each container: component, state, health, exit status, whether it ran out of memory,
-/// how often it was started anew, its health check's last words.
-const STATES: &str = r#"docker ps -aq --filter "label=com.docker.compose.project=$1" | xargs -r docker inspect --format \
-'{{index .Config.Labels "byop.component"}}	{{.State.Status}}	{{with .State.Health}}{{.Status}}{{else}}-{{end}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{.RestartCount}}	{{.ID}}'
-"#;
 
 /// Argument: a container. Prints the ports that something listens on inside it; Docker's own name server (127.0.0.11)
 /// does not count.
@@ -29,41 +24,6 @@ const LISTENING: &str = r#"pid=$(docker inspect --format '{{.State.Pid}}' "$1") 
 cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null | awk '$4 == "0A" && $2 !~ /^0B00007F:/ { n = split($2, part, ":"); print part[n] }' |
 sort -u | while read -r hex; do printf '%d\n' "0x$hex"; done
 "#;
-
-/// One container as Docker sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct State {
-    component: String,
-    status: String,
-    health: String,
-    exit: i64,
-    out_of_memory: bool,
-    restarts: i64,
-    id: String,
-}
-
-impl State {
-    fn read(line: &str) -> Option<Self> {
-        let mut words = line.split('\t').map(str::to_owned);
-        Some(Self {
-            component: words.next()?,
-            status: words.next()?,
-            health: words.next()?,
-            exit: words.next()?.parse().ok()?,
-            out_of_memory: words.next()? == "true",
-            restarts: words.next()?.parse().ok()?,
-            id: words.next()?,
-        })
-    }
-
-    fn has_ended(&self) -> bool {
-        self.restarts > 0 || matches!(self.status.as_str(), "exited" | "restarting" | "dead")
-    }
-
-    fn is_well(&self) -> bool {
-        self.status == "running" && self.restarts == 0 && matches!(self.health.as_str(), "healthy" | "-")
-    }
-}
 
 /// The failure that tells what is wrong with the release's containers; `docker_said` counts when there are none.
 pub async fn not_well(session: &Session, release: &Release, docker_said: &str, log: &DeployLog) -> Failure {
@@ -94,12 +54,11 @@ async fn found(session: &Session, release: &Release, docker_said: &str, log: &De
 }
 
 /// The container that tells why the others wait.
-async fn worst(session: &Session, release: &Release) -> Result<Option<State>, Failure> {
+async fn worst(session: &Session, release: &Release) -> Result<Option<Container>, Failure> {
     let until = Instant::now() + BETWEEN_STARTS;
     loop {
-        let text = session.script(STATES, &[&release.project()], Exec::default()).await?;
-        let states = text.lines().filter_map(State::read);
-        let worst = states.min_by_key(|s| (s.is_well(), !s.out_of_memory, !s.has_ended()));
+        let all = containers(session, release).await?.into_iter();
+        let worst = all.min_by_key(|c| (c.is_well() && !c.has_ended(), !c.out_of_memory, !c.has_ended()));
         // One that was started anew shows how it ended only until then, and again after its next end.
         match &worst {
             Some(state) if state.restarts > 0 && state.status == "running" && Instant::now() < until => {
@@ -111,7 +70,11 @@ async fn worst(session: &Session, release: &Release) -> Result<Option<State>, Fa
 }
 
 /// It runs and does not get well: perhaps it listens elsewhere.
-async fn waits_in_vain(session: &Session, release: &Release, state: &State) -> Result<(&'static str, String), Failure> {
+async fn waits_in_vain(
+    session: &Session,
+    release: &Release,
+    state: &Container,
+) -> Result<(&'static str, String), Failure> {
     let part = release.parts.iter().find(|part| part.frozen.component.name.as_str() == state.component);
     let component = &state.component;
     let Some((port, path)) = part.and_then(|p| Some((p.frozen.component.port?, &p.frozen.health_path))) else {
@@ -126,25 +89,8 @@ async fn waits_in_vain(session: &Session, release: &Release, state: &State) -> R
     Ok(("wrong_port", format!("{component} listens on {others}, not on port {port}, where it is asked")))
 }
 
-async fn last_lines(session: &Session, state: &State, log: &DeployLog) -> Result<String, Failure> {
+async fn last_lines(session: &Session, state: &Container, log: &DeployLog) -> Result<String, Failure> {
     let argv = ["docker", "logs", "--tail", LOG_LINES, &state.id];
     let said = session.exec(&argv, Exec::default()).await?;
     Ok(log.masked(format!("{}{}", said.stdout_text(), said.stderr_text()).trim()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn states_are_read() {
-        let read = |line: &str| State::read(line).expect("a state");
-        let crashed = read("web\trestarting\t-\t3\tfalse\t2\tabc");
-        assert!(crashed.has_ended() && !crashed.is_well() && crashed.exit == 3);
-        assert!(read("web\trunning\thealthy\t0\tfalse\t0\tabc").is_well());
-        assert!(read("web\trunning\t-\t0\tfalse\t0\tabc").is_well());
-        assert!(!read("web\trunning\tunhealthy\t0\tfalse\t0\tabc").is_well());
-        assert!(read("web\texited\t-\t137\ttrue\t0\tabc").out_of_memory);
-        assert_eq!(State::read("web\trunning"), None);
-    }
 }

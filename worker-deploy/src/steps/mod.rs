@@ -1,6 +1,7 @@
 //! What is done for a release, one step a file. Every step may be repeated at any time.
 
 mod claim;
+mod containers;
 mod cron;
 mod drain;
 mod evidence;

@@ -9,7 +9,7 @@ use shared::{
     domain::component::{ComponentKind, Health},
     failure::Failure,
     generate::{self, ReleaseCompose, ReleaseService},
-    ssh::{Exec, Session},
+    ssh::{Exec, Session, SshError},
     store::{
         Db,
         deployments::{self, Deployment},
@@ -114,16 +114,20 @@ fn health_test(part: &Part, probe: Option<Probe>) -> Option<Vec<String>> {
     }
 }
 
-/// `compose up`; nothing is led to the release by that.
+/// `compose up`; nothing is led to the release by that, and whether it is well is another step's to find out: Compose
+/// takes a container without a health check for a failure.
 pub async fn start(session: &Session, release: &Release, limit: Duration, log: &DeployLog) -> Result<(), Failure> {
     if release.lasting().next().is_none() {
         return Ok(());
     }
     log.write("starting the containers").await;
-    let seconds = limit.as_secs().to_string();
-    let up = ["up", "-d", "--wait", "--wait-timeout", &seconds, "--no-build", "--pull", "never", "--remove-orphans"];
+    let up = ["up", "-d", "--no-build", "--pull", "never", "--remove-orphans"];
+    // It waits for linked components to be healthy.
     let unit = release.unit("up", release.compose(&up), limit + Duration::from_secs(60));
-    let result = session.run_unit(&unit).await?;
+    let result = match session.run_unit(&unit).await {
+        Err(SshError::Timeout { .. }) => return Err(not_well(session, release, "it took too long", log).await),
+        other => other?,
+    };
     log.write(&result.log).await;
     if result.success() {
         return Ok(());

@@ -6,14 +6,17 @@ use std::{collections::HashMap, time::Duration};
 use shared::{
     domain::component::{Component, ComponentKind, Health},
     failure::Failure,
-    ssh::{Exec, Session, SshError},
+    ssh::{Session, SshError},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep, timeout},
 };
 
-use super::evidence::not_well;
+use super::{
+    containers::{Container, containers},
+    evidence::not_well,
+};
 use crate::{
     log::DeployLog,
     release::{Part, Release},
@@ -24,64 +27,66 @@ const BETWEEN: Duration = Duration::from_millis(200);
 /// Nothing tells of a worker without a health check that it is well, but that it has not ended for so long.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Argument: project. A line for each container: id and start, component, state, health, restarts, address in the app's
-/// network.
-const CONTAINERS: &str = r#"docker ps -aq --filter "label=com.docker.compose.project=$1" | xargs -r docker inspect --format \
-'{{.ID}}@{{.State.StartedAt}} {{index .Config.Labels "byop.component"}} {{.State.Status}} {{with .State.Health}}{{.Status}}{{else}}-{{end}} {{.RestartCount}} {{range $name, $net := .NetworkSettings.Networks}}{{if eq (slice $name 0 2) "a-"}}{{$net.IPAddress}}{{end}}{{end}}'
-"#;
+/// A container that ends so often while it is waited for will not get well.
+const HOPELESS: i64 = 3;
 
-/// A container that may serve.
-struct Container {
-    start: String,
-    component: String,
-    is_tested: bool,
-    address: String,
+/// What was seen of containers since they are waited for.
+#[derive(Default)]
+struct Seen {
+    /// Since when a process runs, by container and start.
+    running: HashMap<(String, String), Instant>,
+    /// How often a container had been started anew at the first look.
+    restarts: HashMap<String, i64>,
 }
 
-impl Container {
-    /// `None` of one that is not well.
-    fn read(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace();
-        let (start, component) = (words.next()?.to_owned(), words.next()?.to_owned());
-        match (words.next()?, words.next()?, words.next()?) {
-            ("running", health @ ("healthy" | "-"), "0") => {
-                Some(Self { start, component, is_tested: health != "-", address: words.next()?.to_owned() })
-            }
-            _ => None,
-        }
+impl Seen {
+    /// Whether a container that nothing tests has run long enough.
+    fn has_settled(&mut self, c: &Container) -> bool {
+        let since = self.running.entry((c.id.clone(), c.started.clone())).or_insert_with(Instant::now);
+        since.elapsed() >= SETTLED
+    }
+
+    /// Whether one of them ends again and again, or for good.
+    fn is_hopeless(&mut self, all: &[Container]) -> bool {
+        all.iter().any(|c| {
+            let first = *self.restarts.entry(c.id.clone()).or_insert(c.restarts);
+            c.restarts - first >= HOPELESS || matches!(c.status.as_str(), "exited" | "dead")
+        })
     }
 }
 
 /// Waits until all of the release's containers run, are healthy by their own tests, and answer where they are asked.
 pub async fn healthy(session: &Session, release: &Release, limit: Duration, log: &DeployLog) -> Result<(), Failure> {
-    let (until, mut seen) = (Instant::now() + limit, HashMap::new());
+    let (until, mut seen) = (Instant::now() + limit, Seen::default());
     loop {
-        if all_well(session, release, &mut seen).await? {
+        let all: Vec<Container> =
+            containers(session, release).await?.into_iter().filter(|c| lasts(release, c)).collect();
+        if all_well(session, release, &all, &mut seen).await? {
             log.write("all containers are healthy").await;
             return Ok(());
         }
-        if Instant::now() >= until {
+        if seen.is_hopeless(&all) || Instant::now() >= until {
             return Err(not_well(session, release, "", log).await);
         }
         sleep(BETWEEN).await;
     }
 }
 
-async fn all_well(session: &Session, release: &Release, seen: &mut HashMap<String, Instant>) -> Result<bool, Failure> {
-    let text = session.script(CONTAINERS, &[&release.project()], Exec::default()).await?;
-    let well: Vec<Container> = text.lines().filter_map(Container::read).collect();
-    let settled = |container: &Container, seen: &mut HashMap<String, Instant>| {
-        let since = *seen.entry(container.start.clone()).or_insert_with(Instant::now);
-        container.is_tested || since.elapsed() >= SETTLED
-    };
+/// Whether it is of a component that stays up.
+fn lasts(release: &Release, container: &Container) -> bool {
+    release.lasting().any(|part| part.frozen.component.name.as_str() == container.component)
+}
+
+async fn all_well(session: &Session, release: &Release, all: &[Container], seen: &mut Seen) -> Result<bool, Failure> {
     for part in release.lasting() {
         let component = &part.frozen.component;
-        let own: Vec<&Container> = well.iter().filter(|c| c.component == component.name.as_str()).collect();
+        let own: Vec<&Container> =
+            all.iter().filter(|c| c.is_well() && c.component == component.name.as_str()).collect();
         let mut ok = own.len() == component.replicas as usize;
         for container in own {
             ok &= match component.kind {
                 ComponentKind::Web => answers(session, release, part, &container.address).await?,
-                _ => settled(container, seen),
+                _ => container.is_tested() || seen.has_settled(container),
             };
         }
         if !ok {
@@ -168,12 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn container_states() {
-        let read = |rest: &str| Container::read(&format!("id@t web {rest}"));
-        assert!(read("running healthy 0 10.0.0.2").is_some_and(|c| c.is_tested && c.address == "10.0.0.2"));
-        assert!(read("running - 0 10.0.0.2").is_some_and(|c| !c.is_tested));
-        for bad in ["running starting 0 10.0.0.2", "running - 1 10.0.0.2", "exited - 0", "running healthy 0", ""] {
-            assert!(read(bad).is_none(), "{bad}");
+    fn what_ends_again_and_again_is_hopeless() {
+        let container = |status: &str, restarts: i64| {
+            Container::read(&format!("id\tt\tweb\t{status}\t-\t1\tfalse\t{restarts}\t10.0.0.2")).expect("a container")
+        };
+        let mut seen = Seen::default();
+        // What it did before it was waited for says nothing of now.
+        for restarts in [7, 8, 9] {
+            assert!(!seen.is_hopeless(&[container("running", restarts)]));
         }
+        assert!(seen.is_hopeless(&[container("restarting", 10)]));
+        assert!(Seen::default().is_hopeless(&[container("exited", 0)]));
     }
 }

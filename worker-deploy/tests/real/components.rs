@@ -30,6 +30,7 @@ fn whole_app() -> Vec<Value> {
         json!({"name": "web", "kind": "web", "port": 3000, "replicas": 2, "links": ["db", "jobs"],
             "env": {"DATABASE_URL": "${component.db.url}", "API": "${component.api.url}", "LITERAL": "$${component.db.url} ${X}"}}),
         json!({"name": "api", "kind": "web", "path": "/api", "port": 4000, "health": {"kind": "tcp"}}),
+        // Its image has a health check that only what answers requests passes.
         json!({"name": "jobs", "kind": "worker", "command": ["node", "/server.js", "wait"],
             "volumes": [{"name": "files", "path": "/files"}]}),
         json!({"name": "migrate", "kind": "release", "command": ["node", "/server.js", "say", "migrated", "$HOME"],
@@ -44,7 +45,7 @@ async fn an_app_of_many_parts_and_its_services_outlive_a_release() {
     let Some(world) = world("components").await else { return };
     world.service("db", "postgres", "17").await;
     world.service("cache", "redis", "8").await;
-    let (one, two) = (world.image("one"), world.image("two"));
+    let (one, two) = (world.image_that_tests_itself("one"), world.image_that_tests_itself("two"));
     let _worker = world.worker(None);
     let first = world.deploy(world.plan(&one, &whole_app()), json!({"WORD": "hello"})).await;
     world.settled(first, Status::Live).await;

@@ -50,7 +50,7 @@ async fn releases_follow_each_other_and_leave_nothing() {
 
     // A release that never answers is cancelled while it is waited for.
     let slow = world.deployment(&two, serde_json::json!({ "SILENT": "1" })).await;
-    world.begun(slow, Status::Starting).await;
+    world.begun(slow, Status::Verifying).await;
     world.cancel(slow).await;
     world.settled(slow, Status::Cancelled).await;
     assert_eq!(world.projects().await, [second.to_string()]);

@@ -156,6 +156,13 @@ impl World {
         image(&self.registry, self.dir.path(), &self.repository(), release, "")
     }
 
+    /// An image with a health check of its own, which asks its port.
+    pub fn image_that_tests_itself(&self, release: &str) -> String {
+        let test = "fetch('http://127.0.0.1:' + process.env.PORT).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))";
+        let steps = format!("HEALTHCHECK --interval=2s --retries=2 CMD [\"node\", \"-e\", \"{test}\"]\n");
+        image(&self.registry, self.dir.path(), &self.repository(), release, &steps)
+    }
+
     /// An image in which nothing but the app can run, so that no health check can.
     pub fn image_without_shell(&self, release: &str) -> String {
         let steps = "RUN rm -f /bin/bash /bin/dash /bin/sh\n";
