@@ -8,6 +8,8 @@ create table components (
   primary key (app_id, name)
 ) strict;
 
+insert into queues (kind, max_running_per_client) values ('service', 4);
+
 -- Databases and the like that the engine runs for an app on a server, with the volume and the password that outlive releases.
 create table services (
   id text primary key not null,
@@ -20,6 +22,7 @@ create table services (
   version text not null,
   password_sealed text not null,
   created_at integer not null,
+  delete_requested_at integer,
   deleted_at integer
 ) strict;
 create unique index services_component on services (server_id, app_id, component) where deleted_at is null;

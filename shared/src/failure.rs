@@ -87,6 +87,7 @@ impl From<SshError> for Failure {
             SshError::BadKey => Self::permanent("ssh_key_invalid", "a stored SSH key is not valid"),
             SshError::NoForwarding => Self::permanent("forwarding_refused", message),
             SshError::Fenced => Self::Stopped,
+            SshError::UnitTimeout { .. } => Self::transient("step_timeout", message),
             e if e.is_transient() => Self::transient("ssh_unreachable", message),
             _ => Self::transient("remote_command_failed", message),
         }

@@ -1,12 +1,15 @@
-//! The deploy worker: brings releases onto servers, switches to them, and takes them down; and looks at servers meanwhile.
+//! The deploy worker: brings releases onto servers, switches to them, and takes them down; deletes managed
+//! services; and looks at servers meanwhile.
 
 mod attempt;
 mod log;
 pub mod observe;
 mod release;
 mod run;
+mod service;
 mod settings;
 mod steps;
 
 pub use run::DeployWorker;
+pub use service::ServiceWorker;
 pub use settings::{Limits, Settings};

@@ -10,12 +10,14 @@ use shared::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use worker_deploy::{
-    DeployWorker, Settings,
+    DeployWorker, ServiceWorker, Settings,
     observe::{self, ObserveWorker},
 };
 
 /// Looks at once. They wait for servers most of the time, and take no deployment's place.
 const LOOKS: usize = 8;
+/// Managed services that are deleted at once.
+const DELETIONS: usize = 2;
 /// How much later than it is due a look may begin.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -30,11 +32,14 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(stop_on_signal(shutdown.clone()));
     let observer = ObserveWorker::new(db.clone(), settings.clone());
+    let deleter = ServiceWorker::new(db.clone(), settings.clone());
+    let deleting = WorkerConfig { concurrency: DELETIONS, ..WorkerConfig::from_env(JobKind::Service)? };
     let deployer = DeployWorker::new(db.clone(), settings);
     tokio::spawn(observe::schedule(db.clone()));
     let observing = WorkerConfig { concurrency: LOOKS, poll: POLL, ..WorkerConfig::from_env(JobKind::Observe)? };
     tokio::try_join!(
         work(db.clone(), config, Arc::new(deployer), shutdown.clone()),
+        work(db.clone(), deleting, Arc::new(deleter), shutdown.clone()),
         work(db, observing, Arc::new(observer), shutdown),
     )?;
     Ok(())

@@ -16,6 +16,9 @@ use shared::{
 
 use crate::{attempt::Attempt, settings::Settings};
 
+/// For how long a server that cannot be reached is tried for a release whose job is over.
+const UNDO_FOR_MS: i64 = 15 * 60 * 1000;
+
 /// Runs the jobs of deployments.
 pub struct DeployWorker {
     db: Db,
@@ -55,10 +58,17 @@ impl Handler for DeployWorker {
         let code = if state == "cancelled" { "cancelled".to_owned() } else { noted };
         let Some(end) = ending(deployment.status, &code) else { return Ok(()) };
         if deployment.status != Status::Pending {
-            // Another job may hold the app by now, so nothing but the release itself is touched. When the server cannot
-            // be reached, the next release of the app takes down what is left.
+            let ended = deployments::job_ended_at(&self.db, job.id).await.map_err(JobError::transient)?;
+            let tried = self.db.now_ms() - ended.unwrap_or_default();
+            let needed = has_taken_over(deployment.status);
             let fence = Fence { job: job.id, attempt: job.attempt + 1 };
-            if let Err(e) = self.take_down_alone(fence, deployment).await {
+            let undone = async { self.removal(fence, deployment)?.undo_alone().await };
+            if let Err(e) = undone.await {
+                // What it had stopped is to run again, so the server is tried for a while. After that, the next release
+                // of the app takes down what is left.
+                if needed && matches!(e, Failure::Transient { .. }) && tried < UNDO_FOR_MS {
+                    return Err(JobError::transient(e));
+                }
                 tracing::warn!(error = %e, deployment = %id, "an abandoned release cannot be taken down");
             }
         }
@@ -80,6 +90,11 @@ fn ending(now: Status, code: &str) -> Option<Status> {
     }
 }
 
+/// Whether a deployment may have stopped what served before it, or taken its visitors.
+fn has_taken_over(now: Status) -> bool {
+    matches!(now, Status::Starting | Status::Verifying | Status::Switching)
+}
+
 impl DeployWorker {
     pub fn new(db: Db, settings: Settings) -> Self {
         Self { db, settings }
@@ -87,21 +102,25 @@ impl DeployWorker {
 
     async fn work(&self, fence: Fence, id: DeploymentId) -> Result<(), Failure> {
         let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
-        let (desired, status, repair) =
-            (deployment.desired, deployment.status, deployment.repair_requested_at.is_some());
-        let attempt = self.attempt(fence, deployment).await?;
-        match desired {
-            Desired::Deleted => attempt.delete().await,
-            Desired::Stopped => attempt.stop().await,
-            Desired::Live if status == Status::Live && repair => attempt.repair().await,
-            Desired::Live if status == Status::Live => attempt.finish_switch().await,
-            Desired::Live if ending(status, "").is_some() => attempt.deploy().await,
-            Desired::Live => Ok(()),
+        let (status, repair) = (deployment.status, deployment.repair_requested_at.is_some());
+        match deployment.desired {
+            Desired::Deleted => return self.removal(fence, deployment)?.delete().await,
+            Desired::Stopped => return self.removal(fence, deployment)?.stop().await,
+            Desired::Live => {}
+        }
+        if status != Status::Live && ending(status, "").is_none() {
+            return Ok(());
+        }
+        let attempt = Attempt::new(&self.db, &self.settings, deployment, fence).await?;
+        match (status, repair) {
+            (Status::Live, true) => attempt.repair().await,
+            (Status::Live, false) => attempt.finish_switch().await,
+            _ => attempt.deploy().await,
         }
     }
 
-    async fn attempt(&self, fence: Fence, deployment: Deployment) -> Result<Attempt<'_>, Failure> {
-        Attempt::new(&self.db, &self.settings, deployment, fence).await
+    fn removal(&self, fence: Fence, deployment: Deployment) -> Result<Attempt<'_>, Failure> {
+        Attempt::to_remove(&self.db, &self.settings, deployment, fence)
     }
 
     /// Takes down what was started of a release that will not be, and says why.
@@ -109,7 +128,7 @@ impl DeployWorker {
         let deployment = deployments::load(&self.db, fence, id).await?.ok_or(Failure::Stopped)?;
         let Some(end) = ending(deployment.status, code) else { return Ok(()) };
         if deployment.status != Status::Pending {
-            self.clean_up(fence, deployment).await?;
+            self.removal(fence, deployment)?.undo().await?;
         }
         let mut tx = self.db.begin().await?;
         deployments::fail(&mut tx, &self.db, fence, id, end, code, message).await?;
@@ -124,14 +143,6 @@ impl DeployWorker {
             return self.work(fence, id).await;
         }
         Err(Failure::permanent("cancelled", "cancelled"))
-    }
-
-    async fn clean_up(&self, fence: Fence, deployment: Deployment) -> Result<(), Failure> {
-        self.attempt(fence, deployment).await?.undo().await
-    }
-
-    async fn take_down_alone(&self, fence: Fence, deployment: Deployment) -> Result<(), Failure> {
-        self.attempt(fence, deployment).await?.undo_alone().await
     }
 }
 

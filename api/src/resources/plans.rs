@@ -142,10 +142,18 @@ pub async fn ensure_services(
             version: version(c)?,
             password_sealed: sealed,
             created_at: app.db.now_ms(),
+            delete_requested_at: None,
         };
         services::insert_missing(tx, &service).await?;
     }
     let known = services::of_app(tx, of.client, on.id, of.id).await?;
+    let leaves = |s: &&Service| {
+        s.delete_requested_at.is_some() && plan.managed().any(|frozen| frozen.component.name == s.component)
+    };
+    if let Some(service) = known.iter().find(leaves) {
+        let detail = format!("The service {} is being deleted. Try again when it is gone.", service.component);
+        return Err(Problem::conflict("service_deleting", detail));
+    }
     let other_kind = |frozen: &&Frozen| {
         known.iter().any(|s| s.component == frozen.component.name && s.kind != frozen.component.kind)
     };

@@ -4,14 +4,14 @@
 
 use shared::{
     domain::{
-        AccountId, BuildId, DeliveryId, DeploymentId, ServerId,
+        AccountId, BuildId, DeliveryId, DeploymentId, ServerId, ServiceId,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, JobKind, JobRow, Replay},
     store::{
         Tx, builds, deliveries,
         deployments::{self, Deployment, Desired},
-        domains, provider_accounts, servers,
+        domains, provider_accounts, servers, services,
     },
 };
 
@@ -35,6 +35,7 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Build => build(app, tx, job).await,
         JobKind::Provision => server(app, tx, job).await,
         JobKind::Deploy => deployment(app, tx, job).await,
+        JobKind::Service => service(tx, job).await,
         JobKind::Account => account(tx, job).await,
         JobKind::Notify => notify(app, tx, job).await,
         // Its server is looked at by another job by now, or needs none.
@@ -71,6 +72,11 @@ async fn server(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
         true => Ok(()),
         false => Err(nothing_to_do()),
     }
+}
+
+async fn service(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    let found = services::get(tx, job.client, ServiceId(job.subject)).await?;
+    found.filter(|s| s.delete_requested_at.is_some()).map(|_| ()).ok_or_else(nothing_to_do)
 }
 
 async fn account(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {

@@ -1,6 +1,7 @@
 //! Managed services: databases and the like that the engine runs for an app on a customer's server.
 //!
-//! Invariant: a password is never shown. Absent: how one comes to be; a deployment brings it.
+//! Invariants: a password is never shown; a service that a deployment needs is not deleted. Absent: how one comes to be; a
+//! deployment brings it.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -8,13 +9,21 @@ use poem_openapi::{
     payload::Json,
 };
 use shared::{
-    domain::{AppId, CustomerId, ServerId, ServiceId, component::ComponentKind},
-    store::services::{self, Service},
+    domain::{AppId, CustomerId, DeploymentId, ServerId, ServiceId, component::ComponentKind},
+    queue::JobKind,
+    store::{
+        Tx,
+        deployments::{self, Desired},
+        servers,
+        services::{self, Service},
+    },
 };
 
+use super::work;
 use crate::{
     app::Here,
-    auth::Reader,
+    auth::{Deployer, Reader},
+    idempotency::{Accepted, Answer},
     openapi::Tag,
     page::{Limit, Page},
     problem::Problem,
@@ -37,6 +46,8 @@ struct ServiceView {
     kind: Word<ComponentKind>,
     version: String,
     created_at: Moment,
+    /// It is being deleted, with everything in it.
+    deleting: bool,
 }
 
 fn view(s: Service) -> ServiceView {
@@ -49,6 +60,7 @@ fn view(s: Service) -> ServiceView {
         kind: Word(s.kind),
         version: s.version.to_string(),
         created_at: Moment(s.created_at),
+        deleting: s.delete_requested_at.is_some(),
     }
 }
 
@@ -82,6 +94,51 @@ impl Services {
         service_id: Path<Typed<ServiceId>>,
     ) -> Result<Json<ServiceView>, Problem> {
         let found = services::get(&app.db, caller.client, service_id.0.0).await?;
-        Ok(Json(view(found.ok_or_else(|| Problem::not_found("service"))?)))
+        Ok(Json(view(found.ok_or_else(missing)?)))
     }
+
+    /// Delete a managed service
+    ///
+    /// Removes it with everything in it. No deployment of its app on the server may need it. Needs scope `deploy`.
+    #[oai(path = "/services/:service_id", method = "delete", operation_id = "delete_service")]
+    async fn delete(
+        &self,
+        caller: Deployer,
+        app: Here,
+        service_id: Path<Typed<ServiceId>>,
+    ) -> Result<Accepted<ServiceView>, Problem> {
+        let id = service_id.0.0;
+        let mut tx = app.db.begin().await?;
+        let found = services::get(&mut tx, caller.client, id).await?.ok_or_else(missing)?;
+        servers::lock(&mut tx, caller.client, found.server).await?;
+        if let Some(user) = user(&mut tx, &found).await? {
+            let detail = format!("The deployment {user} needs the service. Delete it first, or deploy without it.");
+            return Err(Problem::conflict("service_in_use", detail));
+        }
+        let asked = services::request_delete(&mut tx, &app.db, caller.client, id).await?;
+        if work::is_needed(&mut tx, asked, JobKind::Service, id).await? {
+            work::on_service(&app, &mut tx, &found).await?;
+        }
+        let deleting = services::get(&mut tx, caller.client, id).await?.ok_or_else(missing)?;
+        tx.commit().await?;
+        Ok(Answer::plain(format!("/v1/services/{id}"), view(deleting)))
+    }
+}
+
+/// A deployment that needs a service.
+async fn user(tx: &mut Tx, service: &Service) -> Result<Option<DeploymentId>, Problem> {
+    for brief in deployments::on_server(&mut *tx, service.server, service.app).await? {
+        if !brief.status.is_there() || brief.desired == Desired::Deleted {
+            continue;
+        }
+        let Some(whole) = deployments::get(&mut *tx, service.client, brief.id).await? else { continue };
+        if whole.plan()?.managed().any(|frozen| frozen.component.name == service.component) {
+            return Ok(Some(brief.id));
+        }
+    }
+    Ok(None)
+}
+
+fn missing() -> Problem {
+    Problem::not_found("service")
 }

@@ -1,4 +1,4 @@
-//! The jobs of servers, deployments and provider accounts.
+//! The jobs of servers, deployments, managed services and provider accounts.
 //!
 //! Invariant: who asks for an end that was asked for before gets a new job when none works on it any more, so that an
 //! end that was given up can be asked for again.
@@ -11,6 +11,7 @@ use shared::{
         deployments::{self, Deployment},
         provider_accounts,
         servers::{self, Server},
+        services::Service,
     },
 };
 use uuid::Uuid;
@@ -36,12 +37,26 @@ pub async fn on_server(app: &App, tx: &mut Tx, client: ClientId, id: ServerId) -
 
 /// The same for a deployment. Those on one server never run at the same time.
 pub async fn on_deployment(app: &App, tx: &mut Tx, on: &Deployment) -> Result<Deployment, Problem> {
-    // Not the key of the server's own jobs: a deployment waits for its server, which must then be able to get ready.
-    let exclusive_key = Some(format!("deploy:{}", on.server));
-    let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Deploy, on.id, on.client) };
+    let exclusive_key = Some(deploys_to(on.server));
+    let new = NewJob::new(JobKind::Deploy, on.id, on.client);
+    let job = NewJob { exclusive_key, timeout: new.timeout + on.plan()?.own_time(), ..new };
     let job = enqueue(tx, &app.db, &job).await?.id();
     deployments::set_job(tx, on.client, on.id, job).await?;
     deployments::get(tx, on.client, on.id).await?.ok_or_else(Problem::internal)
+}
+
+/// Puts the job that deletes a managed service into the queue; its server is not changed by a deployment meanwhile.
+pub async fn on_service(app: &App, tx: &mut Tx, on: &Service) -> Result<(), Problem> {
+    let exclusive_key = Some(deploys_to(on.server));
+    let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Service, on.id, on.client) };
+    enqueue(tx, &app.db, &job).await?;
+    Ok(())
+}
+
+/// The key that work on what is deployed to a server excludes other such work by. It is not the key of the server's own
+/// jobs: a deployment waits for its server, which must then be able to get ready.
+fn deploys_to(server: ServerId) -> String {
+    format!("deploy:{server}")
 }
 
 /// Puts a job that looks into an account at a cloud into the queue, unless one is there.

@@ -1,6 +1,7 @@
 //! Components through the API: what is stored fits together, and what a deployment freezes of it.
 
 use serde_json::{Value, json};
+use shared::store::sql;
 
 use crate::fixture::{Fixture, text};
 
@@ -111,6 +112,25 @@ async fn a_deployment_freezes_components_and_brings_services_that_stay() {
     r.deploy(&t, domains).await.ok(202);
     assert_eq!(t.get(&r.token, "/v1/services").await.ok(200), services);
     assert!(!services.to_string().contains("password"));
+
+    // One that a deployment needs is not deleted; one that is being deleted is not needed anew.
+    let service = format!("/v1/services/{}", text(&services["items"][0]["id"]));
+    t.call("DELETE", &service).token(&r.token).send().await.problem(409, "service_in_use");
+    let stranger = t.client().await;
+    t.call("DELETE", &service).token(&stranger).send().await.problem(404, "not_found");
+    sql("update deployments set status = 'failed'").execute(&t.app.db).await.expect("both ended");
+    for _ in 0..2 {
+        let deleting = t.call("DELETE", &service).token(&r.token).send().await.ok(202);
+        assert_eq!(deleting["deleting"], json!(true));
+    }
+    let jobs = sql("select count(*) as n from jobs where kind = 'service'");
+    assert_eq!(jobs.fetch_one(&t.app.db, |r| r.int("n")).await.expect("a count"), 1);
+    let domains = json!({"domain": "shop.example.com", "domains": ["shop.example.org"],
+        "redirects": [{"from": "www.shop.example.com", "to": "shop.example.com"}]});
+    r.deploy(&t, domains.clone()).await.problem(409, "service_deleting");
+    sql("update services set deleted_at = 0").execute(&t.app.db).await.expect("it is gone");
+    t.get(&r.token, &service).await.problem(404, "not_found");
+    r.deploy(&t, domains).await.ok(202);
 
     // Every domain is this app's, those of redirects too.
     let other = t.make_app(&r.token).await;

@@ -3,6 +3,8 @@
 //! Invariant: whoever has a [`ReleasePlan`] needs nothing else of the app, so a change of the app reaches no deployment
 //! that exists, and going back to one brings everything back. Absent: the environment, which is sealed beside it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -84,6 +86,14 @@ impl ReleasePlan {
 
     pub fn managed(&self) -> impl Iterator<Item = &Frozen> {
         self.components.iter().filter(|frozen| frozen.component.kind.is_managed())
+    }
+
+    /// The time that its own components may take, beyond what the engine takes for its steps: the longest command and all
+    /// that is waited for at the end of what it replaces.
+    pub fn own_time(&self) -> Duration {
+        let of = |seconds: fn(&Component) -> u32| self.own().map(|frozen| seconds(&frozen.component)).max();
+        let parts = [of(|c| c.timeout_s.unwrap_or(0)), of(|c| c.drain_s), of(|c| c.stop_grace_s)];
+        Duration::from_secs(parts.into_iter().flatten().map(u64::from).sum())
     }
 
     /// Why it cannot run beside another release of the app; empty when it can.

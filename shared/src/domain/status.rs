@@ -138,6 +138,13 @@ status! {
     }
 }
 
+impl DeploymentStatus {
+    /// Whether a deployment in this state has something on its server that is of use, or will.
+    pub fn is_there(self) -> bool {
+        !matches!(self, Self::Superseded | Self::Deleted | Self::Failed | Self::RolledBack | Self::Cancelled)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,8 @@ pub enum JobKind {
     Build,
     Provision,
     Deploy,
+    /// Deletes a managed service.
+    Service,
     /// Looks into an account at a cloud: checks it, reads its catalog, or sweeps it.
     Account,
     /// Sends an event to a client's endpoint.
@@ -29,13 +31,14 @@ pub enum JobKind {
 
 impl JobKind {
     pub const ALL: &'static [Self] =
-        &[Self::Build, Self::Provision, Self::Deploy, Self::Account, Self::Notify, Self::Observe, Self::Noop];
+        &[Self::Build, Self::Provision, Self::Deploy, Self::Service, Self::Account, Self::Notify, Self::Observe, Self::Noop];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Build => "build",
             Self::Provision => "provision",
             Self::Deploy => "deploy",
+            Self::Service => "service",
             Self::Account => "account",
             Self::Notify => NOTIFY,
             Self::Observe => OBSERVE,

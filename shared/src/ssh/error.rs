@@ -17,6 +17,9 @@ pub enum SshError {
     BadKey,
     #[error("{what} took longer than {seconds} s")]
     Timeout { what: &'static str, seconds: u64 },
+    /// A unit used up its time and was stopped: nothing is wrong with the connection.
+    #[error("a step on the server took longer than {seconds} s and was stopped")]
+    UnitTimeout { seconds: u64 },
     #[error("the connection ended")]
     Closed,
     #[error("the server's SSH answer cannot be used: {0}")]
@@ -53,6 +56,14 @@ impl From<russh::Error> for SshError {
 impl SshError {
     /// Whether the same may work later without anybody doing something.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Timeout { .. } | Self::Closed | Self::Protocol(_) | Self::Local(_))
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::Timeout { .. }
+                | Self::UnitTimeout { .. }
+                | Self::Closed
+                | Self::Protocol(_)
+                | Self::Local(_)
+        )
     }
 }

@@ -112,7 +112,7 @@ impl Session {
             Ok(result) => result,
             Err(_) => {
                 self.stop_unit(&unit.name).await?;
-                Err(SshError::Timeout { what: "a step on the server", seconds: unit.timeout.as_secs() })
+                Err(SshError::UnitTimeout { seconds: unit.timeout.as_secs() })
             }
         }
     }
@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Waits for a unit that was started, by whomever.
+    /// Waits for a unit that was started, by whomever, for however long it runs.
     pub async fn wait_unit(&self, name: &str) -> Result<UnitResult, SshError> {
         let seconds = ONE_WAIT.as_secs().to_string();
         loop {

@@ -87,8 +87,8 @@ pub async fn find_valid(
     .await
 }
 
-/// Whether a server may still read a repository: it is not deleted, and a deployment of that repository stands on it. A stored repository
-/// begins with the registry's host.
+/// Whether a server may still read a repository: it is not deleted, and a deployment of the app whose repository it is stands
+/// on it. What that app's main component runs does not matter, since others may run what was built.
 pub async fn server_may_pull(
     on: impl Into<On<'_>>,
     client: ClientId,
@@ -97,7 +97,7 @@ pub async fn server_may_pull(
 ) -> Result<bool, DbError> {
     let found = sql("select s.id from servers s join deployments d on d.server_id = s.id
          where s.id = $1 and s.client_id = $2 and s.status <> 'deleted'
-           and d.client_id = $2 and (d.image_repository = $3 or d.image_repository like '%/' || $3) and d.status <> 'deleted' limit 1")
+           and d.client_id = $2 and replace(d.client_id || '/' || d.app_id, '-', '') = $3 and d.status <> 'deleted' limit 1")
     .text(server)
     .text(client)
     .text(repository)

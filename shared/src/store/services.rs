@@ -3,7 +3,7 @@
 //! Invariant: a component of an app has at most one service on a server, and it keeps its id, version and password
 //! through all releases until somebody deletes it. Absent: whether it runs.
 
-use super::{DbError, On, Row, Tx, sql};
+use super::{Asked, Db, DbError, Fence, On, Row, Tx, sql};
 use crate::{
     domain::{
         AppId, ClientId, CustomerId, ServerId, ServiceId,
@@ -26,6 +26,8 @@ pub struct Service {
     /// Sealed for [`place`].
     pub password_sealed: String,
     pub created_at: i64,
+    /// Somebody wants it gone, with everything in it.
+    pub delete_requested_at: Option<i64>,
 }
 
 /// Where a service's password is sealed for; `row` is its id.
@@ -75,6 +77,44 @@ pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: ServiceId) -> Resu
     get.text(id).text(client).fetch_optional(on, read).await
 }
 
+/// A service by its id alone, for its worker.
+pub async fn load_unfenced(on: impl Into<On<'_>>, id: ServiceId) -> Result<Option<Service>, DbError> {
+    let load = sql("select * from services where id = $1 and deleted_at is null");
+    load.text(id).fetch_optional(on, read).await
+}
+
+/// Asks for a service's end; the caller enqueues the job. Holds the row until the transaction ends.
+pub async fn request_delete(tx: &mut Tx, db: &Db, client: ClientId, id: ServiceId) -> Result<Asked, DbError> {
+    let first = sql("update services set delete_requested_at = $1
+                     where id = $2 and client_id = $3 and deleted_at is null and delete_requested_at is null");
+    if first.int(db.now_ms()).text(id).text(client).execute(&mut *tx).await? == 1 {
+        return Ok(Asked::First);
+    }
+    let again = sql("update services set delete_requested_at = delete_requested_at
+                     where id = $1 and client_id = $2 and deleted_at is null");
+    Ok(if again.text(id).text(client).execute(tx).await? == 1 { Asked::Again } else { Asked::Idle })
+}
+
+/// Marks a service deleted and forgets its password. False when the fence is lost.
+pub async fn set_deleted(tx: &mut Tx, db: &Db, fence: Fence, id: ServiceId) -> Result<bool, DbError> {
+    let set = sql("update services set deleted_at = $1, password_sealed = '' where id = $2 and deleted_at is null
+                     and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')");
+    Ok(set.int(db.now_ms()).text(id).text(fence.job).int(fence.attempt).execute(tx).await? == 1)
+}
+
+/// Marks every service on a server deleted: the server is gone, and so are they.
+pub async fn all_deleted(tx: &mut Tx, db: &Db, fence: Fence, server: ServerId) -> Result<(), DbError> {
+    sql("update services set deleted_at = $1, password_sealed = '' where server_id = $2 and deleted_at is null
+           and exists (select 1 from jobs where id = $3 and attempt = $4 and state = 'running')")
+    .int(db.now_ms())
+    .text(server)
+    .text(fence.job)
+    .int(fence.attempt)
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
 /// A client's services, newest first, older than `before`; of one server when one is given.
 pub async fn list(
     on: impl Into<On<'_>>,
@@ -106,5 +146,6 @@ fn read(r: &Row) -> Result<Service, DbError> {
         version: r.parse("version")?,
         password_sealed: r.text("password_sealed")?,
         created_at: r.int("created_at")?,
+        delete_requested_at: r.opt_int("delete_requested_at")?,
     })
 }

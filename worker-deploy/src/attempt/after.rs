@@ -8,24 +8,24 @@ use std::{collections::BTreeSet, time::Duration};
 
 use shared::{
     crash::around,
-    domain::{component::ComponentKind, release::FrozenImage, status::DeploymentStatus as Status},
+    domain::{component::ComponentKind, status::DeploymentStatus as Status},
     failure::Failure,
     ssh::Session,
     store::{
-        deployments::{self, Deployment},
+        deployments::{self, Desired},
         servers::Server,
     },
 };
 use tokio::time::sleep;
 
 use super::Attempt;
-use crate::steps;
+use crate::{release, steps};
 
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// So many looks from outside in a row have to fail.
 const BAD_LOOKS: u32 = 3;
-/// How many releases' images stay on the server: those of the one that runs and of the one before.
-const KEPT_RELEASES: usize = 2;
+/// Of how many releases that served before the images stay on the server: going back to them needs no registry.
+const KEPT_EARLIER: usize = 1;
 
 impl Attempt<'_> {
     /// The end of the story for a release that went live in an attempt that died after that.
@@ -33,7 +33,7 @@ impl Attempt<'_> {
         let Some((session, server)) = self.reach_server().await? else { return Ok(()) };
         steps::claim(&session, &self.release, true).await?;
         if self.row().await?.error_code.is_none() {
-            self.lead_to(&session, self.release.deployment.id).await?;
+            steps::lead_here(&session, &self.release).await?;
         }
         self.finish(session, &server).await
     }
@@ -57,46 +57,48 @@ impl Attempt<'_> {
         self.retire_earlier(session).await
     }
 
-    /// Looks at the release until its time is over; why it is not to be trusted, if so.
+    /// Looks at the release until its time is over, at least once and not while it is ill; why it is not to be trusted, if
+    /// so.
     async fn watch(&self, session: &Session, server: &Server) -> Result<Option<String>, Failure> {
-        let (mut bad, mut first) = (0, true);
+        let mut bad = 0;
+        self.log.write("watching the release").await;
         loop {
             // Read anew: the row says since when and until when, also to a later attempt.
-            let (d, now) = (self.row().await?, self.db.now_ms());
+            let d = self.row().await?;
             if let (Some(_), Some(why)) = (d.watched_until, d.error_message.clone()) {
                 return Ok(Some(why));
             }
-            let Some((until, _)) = d.watched_until.zip(d.replaced) else {
-                self.end_watch().await?;
-                return Ok(None);
-            };
-            if now >= until {
-                self.end_watch().await?;
-                return Ok(None);
+            let Some((until, _)) = d.watched_until.zip(d.replaced) else { break };
+            match self.ill(session, server, d.deployed_at).await? {
+                None => bad = 0,
+                Some(why) if bad + 1 >= BAD_LOOKS => return Ok(Some(why)),
+                Some(_) => bad += 1,
             }
-            if std::mem::take(&mut first) {
-                self.log.write("watching the release").await;
+            let left = until - self.db.now_ms();
+            match (bad, u64::try_from(left)) {
+                (0, Err(_) | Ok(0)) => break,
+                (0, Ok(left)) => sleep(BETWEEN_LOOKS.min(Duration::from_millis(left))).await,
+                _ => sleep(BETWEEN_LOOKS).await,
             }
-            if self.release.web().next().is_some() {
-                match steps::looks_well(server, &self.release, self.settings).await? {
-                    Ok(()) => bad = 0,
-                    Err(why) if bad + 1 >= BAD_LOOKS => return Ok(Some(format!("it does not answer outside: {why}"))),
-                    Err(_) => bad += 1,
-                }
-            }
-            let since = d.deployed_at.map_or(0, |at| (now - at).max(0));
-            let rate = steps::error_rate(session, &self.release, Duration::from_millis(since.unsigned_abs())).await?;
-            if rate.is_bad() {
-                let why = format!("{} of its first {} requests failed", rate.failures, rate.requests);
-                return Ok(Some(why));
-            }
-            let left = Duration::from_millis((until - now).unsigned_abs());
-            sleep(BETWEEN_LOOKS.min(left)).await;
         }
+        self.end_watch().await?;
+        Ok(None)
+    }
+
+    /// What is wrong with the release at the moment: it does not answer outside, or answers too many requests with failures.
+    async fn ill(&self, session: &Session, server: &Server, live_at: Option<i64>) -> Result<Option<String>, Failure> {
+        if self.release.web().next().is_some()
+            && let Err(why) = steps::looks_well(server, &self.release, self.settings).await?
+        {
+            return Ok(Some(format!("it does not answer outside: {why}")));
+        }
+        let since = live_at.map_or(0, |at| (self.db.now_ms() - at).max(0));
+        let rate = steps::error_rate(session, &self.release, Duration::from_millis(since.unsigned_abs())).await?;
+        Ok(rate.is_bad().then(|| format!("{} of its first {} requests failed", rate.failures, rate.requests)))
     }
 
     /// Leads the domains back to what was replaced, and takes this release down. That it is to go is written before, so
-    /// that a later attempt does not trust it again halfway.
+    /// that a later attempt does not trust it again halfway; that it is gone, after.
     async fn give_way(&self, session: &Session, why: &str) -> Result<(), Failure> {
         self.log.write(&format!("going back to the previous release: {why}")).await;
         let Some(previous) = self.replaced().await? else { return self.end_watch().await };
@@ -104,10 +106,10 @@ impl Attempt<'_> {
             steps::take_down(session, &self.release).await?;
             steps::revive(session, &self.release, &previous).await?;
         }
-        self.lead_to(session, previous.id).await?;
-        self.give_back(why).await?;
+        steps::lead_away(session, &self.release, Some(&previous)).await?;
         steps::take_down(session, &self.release).await?;
-        steps::forget(session, &self.release).await
+        steps::forget(session, &self.release).await?;
+        self.give_back(why).await
     }
 
     /// Lets what the replaced releases serve end.
@@ -138,24 +140,20 @@ impl Attempt<'_> {
         steps::prune(session, &self.release, &kept).await
     }
 
-    /// The images, with their registries, that stay on the server: of what runs and of what could be gone back to.
+    /// The images that stay on the server: of what runs, of what is to run, and of what was live last before.
     pub(super) async fn kept_images(&self) -> Result<BTreeSet<String>, Failure> {
         let d = &self.release.deployment;
         let known = deployments::on_server(self.db, d.server, d.app).await?;
-        let stays = |k: &&Deployment| {
-            let gone = k.id == d.id && d.desired == deployments::Desired::Deleted;
-            !gone && (k.id == d.id || k.deployed_at.is_some()) && k.sequence <= d.sequence
-        };
+        let mut earlier = 0;
         let mut kept = BTreeSet::new();
-        for deployment in known.iter().filter(stays).take(KEPT_RELEASES) {
-            let Some(whole) = deployments::load_unfenced(self.db, deployment.id).await? else { continue };
-            kept.extend(whole.plan()?.components.iter().filter_map(|frozen| match &frozen.image {
-                FrozenImage::Built { repository, digest } => {
-                    Some(format!("{}/{repository}@{digest}", self.settings.registry))
-                }
-                FrozenImage::Public(image) => Some(image.to_string()),
-                FrozenImage::Managed => None,
-            }));
+        for other in known.iter().filter(|k| k.desired != Desired::Deleted) {
+            if other.status == Status::Superseded {
+                earlier += 1;
+            }
+            if other.status.is_there() || (other.status == Status::Superseded && earlier <= KEPT_EARLIER) {
+                let Some(whole) = deployments::load_unfenced(self.db, other.id).await? else { continue };
+                kept.extend(release::images(self.settings, &whole.plan()?)?);
+            }
         }
         Ok(kept)
     }

@@ -17,12 +17,17 @@ use shared::{
     ssh::Session,
     store::{
         Db, Fence,
-        deployments::{self, Deployment},
+        deployments::{self, Deployment, Desired},
         servers::{self, Server},
     },
 };
 
-use crate::{log::DeployLog, release::Release, settings::Settings, steps};
+use crate::{
+    log::DeployLog,
+    release::Release,
+    settings::Settings,
+    steps::{self, Left},
+};
 
 pub struct Attempt<'a> {
     db: &'a Db,
@@ -38,16 +43,27 @@ impl<'a> Attempt<'a> {
         deployment: Deployment,
         fence: Fence,
     ) -> Result<Self, Failure> {
-        let (client, id) = (deployment.client, deployment.id);
-        let release = Release::load(db, settings, deployment, fence).await?;
-        let log = DeployLog::new(db.clone(), fence, client, id, Redactor::new(release.secrets()));
-        Ok(Self { db, settings, release, log })
+        Ok(Self::of(db, settings, Release::load(db, settings, deployment, fence).await?))
+    }
+
+    /// An attempt that only takes the release away.
+    pub fn to_remove(db: &'a Db, settings: &'a Settings, deployment: Deployment, fence: Fence) -> Result<Self, Failure> {
+        Ok(Self::of(db, settings, Release::to_remove(deployment, fence)?))
+    }
+
+    fn of(db: &'a Db, settings: &'a Settings, release: Release) -> Self {
+        let d = &release.deployment;
+        let log = DeployLog::new(db.clone(), release.fence, d.client, d.id, Redactor::new(release.secrets()));
+        Self { db, settings, release, log }
     }
 
     /// From nothing to live, and to the end of what was before.
     pub async fn deploy(&self) -> Result<(), Failure> {
         let (release, limits, log) = (&self.release, self.settings.limits, &self.log);
         let server = steps::ready_server(self.db, &release.deployment, limits.server).await?;
+        if self.live_before().await?.iter().any(|live| live.sequence > release.deployment.sequence) {
+            return Err(steps::outdated());
+        }
         // Not again: the time of the first one bounds the wait for the name.
         if release.deployment.status != Status::Preparing {
             self.reach(Status::Preparing).await?;
@@ -81,11 +97,10 @@ impl<'a> Attempt<'a> {
     /// Where two releases cannot run at once, the one before is stopped first.
     async fn start(&self, session: &Session) -> Result<(), Failure> {
         if self.has_gap()? {
-            let live = self.live_before().await?;
-            if !live.is_empty() {
+            if !self.live_before().await?.is_empty() {
                 self.log.write("stopping the previous release first: two of this app cannot run at once").await;
             }
-            steps::stop_others(session, &self.release, &live).await?;
+            steps::stop_others(session, &self.release).await?;
         }
         steps::start(session, &self.release, self.settings.limits.health, &self.log).await
     }
@@ -99,14 +114,26 @@ impl<'a> Attempt<'a> {
     /// What serves the app on the server, besides this release.
     async fn live_before(&self) -> Result<Vec<Deployment>, Failure> {
         let d = &self.release.deployment;
+        let mut live = Vec::new();
+        for other in deployments::on_server(self.db, d.server, d.app).await? {
+            if other.status == Status::Live && other.id != d.id {
+                live.extend(deployments::load_unfenced(self.db, other.id).await?);
+            }
+        }
+        Ok(live)
+    }
+
+    /// What else of the app its server has, or is to have.
+    async fn left(&self) -> Result<Left, Failure> {
+        let d = &self.release.deployment;
         let known = deployments::on_server(self.db, d.server, d.app).await?;
-        Ok(known.into_iter().filter(|k| k.status == Status::Live && k.id != d.id).collect())
+        let stays = |other: &Deployment| other.id != d.id && other.desired != Desired::Deleted && other.status.is_there();
+        Ok(if known.iter().any(stays) { Left::Releases } else { Left::Nothing })
     }
 
     async fn switch(&self, session: &Session, server: &Server) -> Result<(), Failure> {
         let release = &self.release;
-        steps::lead_to(session, release, &release.deployment, &release.plan).await?;
-        steps::schedule(session, release, &release.deployment, &release.plan).await?;
+        steps::lead_here(session, release).await?;
         if release.web().next().is_none() {
             return Ok(());
         }
@@ -161,7 +188,7 @@ impl<'a> Attempt<'a> {
             steps::claim(&session, &self.release, false).await?;
             self.leave_nothing_behind(&session).await?;
             around("stopping", steps::take_down(&session, &self.release)).await?;
-            self.lead_nowhere(&session).await?;
+            steps::lead_away(&session, &self.release, None).await?;
             session.close().await;
         }
         self.log.write("stopped").await;
@@ -176,11 +203,10 @@ impl<'a> Attempt<'a> {
             steps::claim(&session, &self.release, false).await?;
             steps::stop_units(&session, &self.release).await?;
             self.leave_nothing_behind(&session).await?;
-            if self.release.deployment.status == Status::Live {
-                self.lead_nowhere(&session).await?;
-            }
-            let kept = self.kept_images().await?;
-            around("deleting", steps::wipe(&session, &self.release, &kept)).await?;
+            // One that never went live may have been led to by an attempt that died.
+            steps::lead_away(&session, &self.release, self.live_before().await?.first()).await?;
+            let (kept, left) = (self.kept_images().await?, self.left().await?);
+            around("deleting", steps::wipe(&session, &self.release, &kept, left)).await?;
             session.close().await;
         }
         self.set_deleted().await

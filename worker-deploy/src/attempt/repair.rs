@@ -35,7 +35,7 @@ impl Attempt<'_> {
         steps::write_compose(&session, self.db, release).await?;
         steps::start(&session, release, limits.health, log).await?;
         steps::healthy(&session, release, limits.health, log).await?;
-        around("repaired", self.lead_to(&session, release.deployment.id)).await?;
+        around("repaired", steps::lead_here(&session, release)).await?;
         self.finish(session, &server).await?;
         log.write("repaired").await;
         self.end_repair().await

@@ -14,9 +14,10 @@ use shared::{
         release::ReleasePlan,
     },
     failure::Failure,
-    generate::{self, Routes},
     store::{Db, DbError, deployments},
 };
+
+use crate::steps::routes_text;
 
 /// What should be on a server at a moment.
 pub struct Should {
@@ -65,9 +66,6 @@ impl Should {
 
 /// The SHA-256 of the routes as the switch writes them.
 fn routes_hash(live: &Live) -> Result<Option<String>, Failure> {
-    let wrong = |e| Failure::permanent("release_invalid", format!("the routes cannot be written: {e}"));
-    let resolver = "byop".parse().map_err(|_| Failure::permanent("release_invalid", "no resolver"))?;
-    let spec = Routes { app: live.app, deployment: live.deployment, plan: &live.plan, cert_resolver: &resolver };
-    let text = generate::routes(&spec).map_err(wrong)?;
+    let text = routes_text(live.app, live.deployment, &live.plan)?;
     Ok(text.map(|text| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()))
 }

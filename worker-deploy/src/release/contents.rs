@@ -42,13 +42,12 @@ pub struct Managed {
 }
 
 impl Managed {
-    /// Where its files are, beside those of the releases.
     pub fn dir(&self) -> String {
-        format!("/opt/byop/apps/{}/services/{}", self.service.app, self.service.id)
+        super::service_dir(self.service.app, self.service.id)
     }
 
     pub fn project(&self) -> String {
-        format!("s-{}", self.service.id.0.simple())
+        super::service_project(self.service.id)
     }
 }
 
@@ -128,6 +127,11 @@ fn image(settings: &Settings, frozen: &Frozen) -> Result<PublicImage, Failure> {
         }
         FrozenImage::Managed => Err(wrong()),
     }
+}
+
+/// The images that a release's own components run.
+pub fn images(settings: &Settings, plan: &ReleasePlan) -> Result<Vec<String>, Failure> {
+    plan.own().map(|frozen| Ok(image(settings, frozen)?.to_string())).collect()
 }
 
 fn open_env(settings: &Settings, deployment: &Deployment) -> Result<BTreeMap<EnvName, String>, Failure> {

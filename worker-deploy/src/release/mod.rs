@@ -6,14 +6,14 @@
 mod contents;
 
 use shared::{
-    domain::{component::ComponentKind, release::ReleasePlan},
+    domain::{AppId, ServiceId, component::ComponentKind, release::ReleasePlan},
     failure::Failure,
     generate,
     ssh::{Guard, Unit},
     store::{Db, Fence, deployments::Deployment},
 };
 
-pub use self::contents::{Managed, Part};
+pub use self::contents::{Managed, Part, images};
 use crate::settings::Settings;
 
 /// One release and the attempt that works on it.
@@ -35,9 +35,20 @@ impl Release {
         Ok(Self { deployment, plan, parts, managed, fence, guarded: true })
     }
 
+    /// The release for taking it away: what its containers were given need not be known, or be there any more.
+    pub fn to_remove(deployment: Deployment, fence: Fence) -> Result<Self, Failure> {
+        let plan = deployment.plan()?;
+        Ok(Self { deployment, plan, parts: Vec::new(), managed: Vec::new(), fence, guarded: true })
+    }
+
     /// The release for work on nothing but itself, which needs no hold on its app.
     pub fn unguarded(self) -> Self {
         Self { guarded: false, ..self }
+    }
+
+    /// Whether the work is done under a hold on the app.
+    pub fn is_held(&self) -> bool {
+        self.guarded
     }
 
     /// Everything that must not be seen in a log.
@@ -53,7 +64,7 @@ impl Release {
 
     /// Everything of this app on the server.
     pub fn app_dir(&self) -> String {
-        format!("/opt/byop/apps/{}", self.deployment.app)
+        app_dir(self.deployment.app)
     }
 
     pub fn dir(&self) -> String {
@@ -119,13 +130,28 @@ pub fn compose(deployment: &Deployment, command: &[&str]) -> Vec<String> {
     head.iter().chain(command).map(|word| (*word).to_owned()).collect()
 }
 
+/// Everything of an app on its server.
+pub fn app_dir(app: AppId) -> String {
+    format!("/opt/byop/apps/{app}")
+}
+
+/// Where the files of a managed service are, beside those of the releases.
+pub fn service_dir(app: AppId, id: ServiceId) -> String {
+    format!("{}/services/{id}", app_dir(app))
+}
+
+/// The compose project of a managed service.
+pub fn service_project(id: ServiceId) -> String {
+    format!("s-{}", id.0.simple())
+}
+
 /// The compose project of a deployment.
 pub fn project(deployment: &Deployment) -> String {
     format!("d-{}", deployment.id.0.simple())
 }
 
 fn dir(deployment: &Deployment) -> String {
-    format!("/opt/byop/apps/{}/{}", deployment.app, deployment.id)
+    format!("{}/{}", app_dir(deployment.app), deployment.id)
 }
 
 pub fn compose_file(deployment: &Deployment) -> String {

@@ -1,4 +1,4 @@
-//! Schedules of `cron` components: a crontab of the app, which is replaced with the routes.
+//! Schedules of `cron` components: a crontab of the app, which is replaced with the routes ([`super::lead_here`]).
 //!
 //! Invariant: the lines are made of a schedule's own grammar, ids and component names; what runs is one script of ours, and
 //! never two runs of a component at once. Absent: what a run printed, which the script keeps on the server, bounded.
@@ -9,7 +9,7 @@ use shared::{
     domain::{component::ComponentKind, release::ReleasePlan},
     failure::Failure,
     generate,
-    ssh::{Exec, Session, SshError},
+    ssh::{Exec, Session},
     store::deployments::Deployment,
 };
 
@@ -18,7 +18,6 @@ use crate::release::{self, Release};
 const RUN: &str = include_str!("../../../templates/cron/cron-run.sh");
 const RUN_FILE: &str = "/opt/byop/bin/cron-run";
 const USUAL_LIMIT_S: u32 = 600;
-const LOST: i64 = 76;
 
 /// Makes sure that there is a cron daemon and that it runs.
 const DAEMON: &str = r#"set -eu
@@ -35,52 +34,18 @@ elif ! pidof cron crond >/dev/null; then
 fi
 "#;
 
-/// Arguments: the app's directory, holder, the crontab, its new content's file or nothing to remove it.
-const REPLACE: &str = r#"set -eu
-dir=$1 holder=$2 file=$3 new=$4
-exec 9>>"$dir/lock"
-flock -w 30 9
-[ "$(cat "$dir/holder" 2>/dev/null)" = "$holder" ] || exit 76
-[ -n "$new" ] || { rm -f "$file"; exit 0; }
-# Cron reads no file with a point in its name.
-install -m 644 "$new" "$file.new"
-mv "$file.new" "$file"
-rm -f "$new"
-"#;
-
-/// Has the schedules of a release of the app count, this one or the one before.
-pub async fn schedule(
-    session: &Session,
-    release: &Release,
-    target: &Deployment,
-    plan: &ReleasePlan,
-) -> Result<(), Failure> {
-    let text = crontab(target, plan);
-    if text.is_empty() {
-        return unschedule(session, release).await;
+/// Readies the server for the release's schedules, if it has any.
+pub async fn ready_cron(session: &Session, release: &Release) -> Result<(), Failure> {
+    if release.plan.of_kind(ComponentKind::Cron).next().is_none() {
+        return Ok(());
     }
     let how = Exec { timeout: Duration::from_secs(600), ..Exec::default() };
     session.script(DAEMON, &[], how).await?;
-    session.put_file(RUN_FILE, RUN, "0700").await?;
-    let new = format!("{}/crontab.new", release.dir());
-    session.put_file(&new, text, "0600").await?;
-    replace(session, release, &new).await
+    Ok(session.put_file(RUN_FILE, RUN, "0700").await?)
 }
 
-/// Takes the app's schedules away.
-pub async fn unschedule(session: &Session, release: &Release) -> Result<(), Failure> {
-    replace(session, release, "").await
-}
-
-async fn replace(session: &Session, release: &Release, new: &str) -> Result<(), Failure> {
-    let (dir, holder, file) = (release.app_dir(), release.holder(), release.crontab());
-    match session.script(REPLACE, &[&dir, &holder, &file, new], Exec::default()).await {
-        Err(SshError::Failed { status: LOST, .. }) => Err(Failure::Stopped),
-        other => Ok(other.map(|_| ())?),
-    }
-}
-
-fn crontab(target: &Deployment, plan: &ReleasePlan) -> String {
+/// The app's crontab with the schedules of a release; empty when it has none.
+pub(super) fn crontab(target: &Deployment, plan: &ReleasePlan) -> String {
     let (project, file) = (release::project(target), release::compose_file(target));
     let line = |component: &shared::domain::component::Component| {
         let schedule = component.schedule.as_ref()?;

@@ -9,18 +9,23 @@ use shared::{
     ssh::{Exec, Session},
 };
 
+use super::{
+    cron::ready_cron,
+    hold::{held, under_hold},
+};
 use crate::release::Release;
 
 /// Prints what is free for Docker, in KiB.
 const FREE: &str = r#"df -Pk "$(docker info --format '{{.DockerRootDir}}')" | awk 'NR == 2 {print $4}'"#;
 
 /// Arguments: the app, its network, then the names of its volumes. What is there stays as it is.
-const MAKE: &str = r#"set -eu
-app=$1 network=$2; shift 2
+const MAKE: &str = under_hold!(
+    r#"app=$1 network=$2; shift 2
 docker network inspect "$network" >/dev/null 2>&1 || docker network create --label "byop.app=$app" "$network" >/dev/null ||
   docker network inspect "$network" >/dev/null
 for volume in "$@"; do docker volume create --label "byop.app=$app" "$volume" >/dev/null; done
-"#;
+"#
+);
 
 /// Refuses a release that the server has no room for, before it breaks what runs there.
 pub async fn make_room(session: &Session, wanted: u64) -> Result<(), Failure> {
@@ -35,14 +40,15 @@ pub async fn make_room(session: &Session, wanted: u64) -> Result<(), Failure> {
     Err(Failure::permanent("disk_full", message))
 }
 
-/// Makes networks and volumes, and puts the environment of each component in place.
+/// Makes networks and volumes, readies what its schedules need, and puts the environment of each component in place.
 pub async fn place(session: &Session, release: &Release) -> Result<(), Failure> {
     let app = release.deployment.app;
     let mut args = vec![app.to_string(), generate::app_network(app)];
     let volumes = release.parts.iter().flat_map(|part| &part.frozen.component.volumes);
     args.extend(volumes.map(|volume| generate::volume_name(app, &volume.name)));
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    session.script(MAKE, &args, Exec::default()).await?;
+    held(session, release, MAKE, &args, Exec::default()).await?;
+    ready_cron(session, release).await?;
     let wrong = |e| Failure::permanent("env_invalid", format!("the environment cannot be used: {e}"));
     let mut files = Vec::new();
     for part in &release.parts {

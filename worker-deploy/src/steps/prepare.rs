@@ -29,13 +29,11 @@ pub async fn run_release_command(
     let Some(part) = command.filter(|_| release.deployment.prepared_at.is_none()) else { return Ok(()) };
     log.write(&format!("running the release command {}", part.frozen.component.name)).await;
     let unit = unit(release, part);
-    let outcome = session.run_unit(&unit).await;
-    let container = container(release);
-    // A client of Docker that was stopped leaves its container running.
-    session.exec(&["docker", "rm", "-f", &container], Exec::default()).await?;
-    let result = match outcome {
+    let result = match session.run_unit(&unit).await {
         Ok(result) => result,
-        Err(SshError::Timeout { seconds, .. }) => {
+        Err(SshError::UnitTimeout { seconds }) => {
+            // A client of Docker that was stopped leaves its container running.
+            session.exec(&["docker", "rm", "-f", &container(release)], Exec::default()).await?;
             forget(session, &unit).await?;
             let message = format!("the release command did not end within {seconds} s and was stopped");
             return Err(Failure::permanent("release_command_timeout", message));
@@ -61,13 +59,17 @@ fn container(release: &Release) -> String {
     format!("{}-release", release.project())
 }
 
+/// Arguments: the container, then the command that runs it. One that an ended client of Docker left would stand in its way.
+const RUN: &str = r#"docker rm -f "$1" >/dev/null 2>&1; shift; exec "$@""#;
+
 /// Its token is the deployment's, not the attempt's: an end that the worker did not live to see is found by the next.
 fn unit(release: &Release, part: &Part) -> Unit {
     let component = &part.frozen.component;
     let name = container(release);
     let service = generate::service_names(component, release.deployment.id).remove(0);
     // Its log is the command's own: Compose says nothing.
-    let argv = release.compose(&["--progress", "quiet", "run", "--rm", "--no-deps", "-T", "--name", &name, &service]);
+    let run = release.compose(&["--progress", "quiet", "run", "--rm", "--no-deps", "-T", "--name", &name, &service]);
+    let argv = ["sh", "-c", RUN, "byop-release", &name].map(String::from).into_iter().chain(run).collect();
     let limit = Duration::from_secs(component.timeout_s.unwrap_or(USUAL_LIMIT_S).into());
     Unit { token: release.deployment.id.to_string(), ..release.unit("release", argv, limit) }
 }

@@ -8,31 +8,40 @@ use shared::{
     ssh::{Exec, Session},
 };
 
+use super::hold::{held, under_hold};
 use crate::{log::DeployLog, release::Release};
 
 /// Longer than any container may take to end.
 const LIMIT: Duration = Duration::from_secs(720);
 
-/// Arguments: project, the app's directory, the directory of registry passwords, the release's directory, the app, its
-/// network, its routes, its crontab. When no other release of the app is left, and no service, everything of the app goes.
-const FORGET: &str = r#"set -eu
-rm -rf /run/byop/units/"$1"-* "$3" "$4"
-for other in "$2"/*-*-*-*-*/; do [ ! -d "$other" ] || exit 0; done
-rm -f "$7" "$8"
-docker volume ls -q --filter "label=byop.app=$5" | xargs -r docker volume rm >/dev/null
-[ -z "$(docker ps -aq --filter "label=byop.managed=$5")" ] || exit 0
-docker network rm "$6" >/dev/null 2>&1 || ! docker network inspect "$6" >/dev/null 2>&1
-rm -rf "$2"
-"#;
+/// What else of an app stays on its server when one of its releases goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    /// Another release runs there, is stopped there, or is to come.
+    Releases,
+}
+
+/// Arguments: project, the directory of registry passwords, the release's directory, the app, its network, its routes, its
+/// crontab, and whether anything is left of the app. If not, everything of it goes but what managed services have.
+const FORGET: &str = under_hold!(
+    r#"rm -rf /run/byop/units/"$1"-* "$2" "$3"
+[ "$8" = nothing ] || exit 0
+rm -f "$6" "$7"
+docker volume ls -q --filter "label=byop.app=$4" | xargs -r docker volume rm >/dev/null
+[ -z "$(docker ps -aq --filter "label=byop.managed=$4")" ] || exit 0
+docker network rm "$5" >/dev/null 2>&1 || ! docker network inspect "$5" >/dev/null 2>&1
+rm -rf "$dir"
+"#
+);
 
 /// Prints the compose projects of an app on the server.
 const PROJECTS: &str = r#"docker ps -a --filter "label=byop.app=$1" \
   --format '{{.Label "com.docker.compose.project"}}' | sort -u"#;
 
 /// Arguments: the list of images that we brought, then those that stay. One in use stays too, and stays in the list.
-const PRUNE: &str = r#"set -eu
-umask 077
-list=$1; shift
+const PRUNE: &str = under_hold!(
+    r#"list=$1; shift
 [ -s "$list" ] || exit 0
 sort -u "$list" | while read -r image; do
   keep=
@@ -41,31 +50,36 @@ sort -u "$list" | while read -r image; do
   [ -z "$keep" ] || printf '%s\n' "$image"
 done >"$list.tmp"
 mv "$list.tmp" "$list"
-"#;
+"#
+);
 
-/// Arguments: the app's directory, the directory of this release, and whether this one stays: then the others' files go,
-/// else its own.
-const TIDY: &str = r#"set -eu
-forget() {
+/// Arguments: the directory of this release, and whether this one stays: then the others' files go, else its own.
+const TIDY: &str = under_hold!(
+    r#"forget() {
   id=$(basename "$1")
   rm -rf "$1" /run/byop/units/"d-$(printf %s "$id" | tr -d -)"-*
 }
-if [ "$3" = own ]; then forget "$2"; exit; fi
-for other in "$1"/*-*-*-*-*/; do
-  [ ! -d "$other" ] || [ "${other%/}" = "$2" ] || forget "${other%/}"
+if [ "$2" = own ]; then forget "$1"; exit; fi
+for other in "$dir"/*-*-*-*-*/; do
+  [ ! -d "$other" ] || [ "${other%/}" = "$1" ] || forget "${other%/}"
 done
-"#;
+"#
+);
 
 /// Takes down every other release of the app on the server, and removes its files.
 pub async fn retire_others(session: &Session, release: &Release, log: &DeployLog) -> Result<(), Failure> {
-    let app = release.deployment.app.to_string();
-    let projects = session.script(PROJECTS, &[&app], Exec::default()).await?;
-    let own = release.project();
-    for project in projects.lines().filter(|p| is_ours(p) && *p != own) {
+    for project in other_projects(session, release).await? {
         log.write(&format!("stopping the previous release {project}")).await;
-        down(session, release, project).await?;
+        down(session, release, &project).await?;
     }
     tidy(session, release, "others").await
+}
+
+/// The other releases of the app that have containers on the server.
+pub(super) async fn other_projects(session: &Session, release: &Release) -> Result<Vec<String>, Failure> {
+    let (app, own) = (release.deployment.app.to_string(), release.project());
+    let projects = session.script(PROJECTS, &[&app], Exec::default()).await?;
+    Ok(projects.lines().filter(|project| is_ours(project) && *project != own).map(str::to_owned).collect())
 }
 
 /// Removes the files of a release that was taken down.
@@ -74,8 +88,7 @@ pub async fn forget(session: &Session, release: &Release) -> Result<(), Failure>
 }
 
 async fn tidy(session: &Session, release: &Release, whose: &str) -> Result<(), Failure> {
-    session.script(TIDY, &[&release.app_dir(), &release.dir(), whose], Exec::default()).await?;
-    Ok(())
+    held(session, release, TIDY, &[&release.dir(), whose], Exec::default()).await.map(|_| ())
 }
 
 /// Removes the images that we brought for the app but those given and those in use.
@@ -83,8 +96,7 @@ pub async fn prune(session: &Session, release: &Release, kept: &BTreeSet<String>
     let list = format!("{}/images", release.app_dir());
     let args: Vec<&str> = [list.as_str()].into_iter().chain(kept.iter().map(String::as_str)).collect();
     let how = Exec { timeout: Duration::from_secs(120), ..Exec::default() };
-    session.script(PRUNE, &args, how).await?;
-    Ok(())
+    held(session, release, PRUNE, &args, how).await.map(|_| ())
 }
 
 /// A project name that only we give.
@@ -98,23 +110,28 @@ pub async fn take_down(session: &Session, release: &Release) -> Result<(), Failu
 }
 
 /// Takes this release down and removes everything of it; of the app too when nothing else of it is left.
-pub async fn wipe(session: &Session, release: &Release, kept: &BTreeSet<String>) -> Result<(), Failure> {
+pub async fn wipe(
+    session: &Session,
+    release: &Release,
+    kept: &BTreeSet<String>,
+    left: Left,
+) -> Result<(), Failure> {
     down(session, release, &release.project()).await?;
     prune(session, release, kept).await?;
     let app = release.deployment.app;
     let args = [
         release.project(),
-        release.app_dir(),
         release.docker_config(),
         release.dir(),
         app.to_string(),
         generate::app_network(app),
         release.routes_file(),
         release.crontab(),
+        if left == Left::Nothing { "nothing".to_owned() } else { "releases".to_owned() },
     ];
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    session.script(FORGET, &args, Exec::default()).await?;
-    Ok(())
+    let how = Exec { timeout: Duration::from_secs(120), ..Exec::default() };
+    held(session, release, FORGET, &args, how).await.map(|_| ())
 }
 
 /// Ends what an earlier attempt of this release may still be doing.
@@ -129,19 +146,20 @@ pub async fn stop_units(session: &Session, release: &Release) -> Result<(), Fail
     Ok(())
 }
 
-/// Argument: project. Ends what runs once, such as a cron component: it would keep the project's network.
-const END_RUNS: &str = r#"docker ps -aq --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=True |
-  xargs -r docker stop >/dev/null
-docker ps -aq --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=True |
-  xargs -r docker rm -f >/dev/null 2>&1 || :
+/// Argument: project. First ends what runs once, such as a cron component, which would keep the project's network. Works
+/// without the compose file, which may be gone. Each container is given the time that its component has. Compose does not
+/// see the network of a project that has no container left.
+const DOWN: &str = r#"once() {
+  docker ps -aq --filter "label=com.docker.compose.project=$1" --filter label=com.docker.compose.oneoff=True
+}
+once "$1" | xargs -r docker stop >/dev/null
+once "$1" | xargs -r docker rm -f >/dev/null 2>&1
+docker compose --ansi never -p "$1" down --volumes --remove-orphans || exit
+docker network ls -q --filter "label=com.docker.compose.project=$1" | xargs -r docker network rm >/dev/null
 "#;
 
 async fn down(session: &Session, release: &Release, project: &str) -> Result<(), Failure> {
-    let how = Exec { timeout: LIMIT, ..Exec::default() };
-    session.script(END_RUNS, &[project], how).await?;
-    // Works without the compose file, which may be gone. Each container is given the time that its component has.
-    let argv = ["docker", "compose", "--ansi", "never", "-p", project, "down", "--volumes", "--remove-orphans"];
-    let argv = argv.into_iter().map(String::from).collect();
+    let argv = ["sh", "-c", DOWN, "byop-down", project].map(String::from).to_vec();
     let result = session.run_unit(&release.unit(&format!("down-{}", &project[2..]), argv, LIMIT)).await?;
     if result.success() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Starting a release beside the one that runs, or in its place where two cannot run at once.
+//! Starting a release beside the one that runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,19 +10,14 @@ use shared::{
     failure::Failure,
     generate::{self, ReleaseCompose, ReleaseService},
     ssh::{Exec, Session, SshError},
-    store::{
-        Db,
-        deployments::{self, Deployment},
-    },
+    store::{Db, deployments},
 };
 
 use super::evidence::not_well;
 use crate::{
     log::DeployLog,
-    release::{Part, Release, compose},
+    release::{Part, Release},
 };
-
-const STOP_LIMIT: Duration = Duration::from_secs(660);
 
 /// Argument: image. Whether it can test itself: with what it says, or with a client it has.
 const PROBE_KIND: &str = r#"set -eu
@@ -43,8 +38,12 @@ enum Probe {
     Outside,
 }
 
-/// Puts the release's compose file in place and keeps it for the client.
+/// Puts the release's compose file in place and keeps it for the client. One that it has already stays as it is, also
+/// where a newer engine would write another.
 pub async fn write_compose(session: &Session, db: &Db, release: &Release) -> Result<(), Failure> {
+    if let Some(kept) = &release.deployment.compose {
+        return Ok(session.put_file(&release.compose_file(), kept.clone(), "0600").await?);
+    }
     let asked = release.parts.iter().filter(|part| asks_image(part)).map(|part| part.image.to_string());
     let mut probes = BTreeMap::new();
     for image in asked.collect::<BTreeSet<_>>() {
@@ -125,7 +124,7 @@ pub async fn start(session: &Session, release: &Release, limit: Duration, log: &
     // It waits for linked components to be healthy.
     let unit = release.unit("up", release.compose(&up), limit + Duration::from_secs(60));
     let result = match session.run_unit(&unit).await {
-        Err(SshError::Timeout { .. }) => return Err(not_well(session, release, "it took too long", log).await),
+        Err(SshError::UnitTimeout { .. }) => return Err(not_well(session, release, "it took too long", log).await),
         other => other?,
     };
     log.write(&result.log).await;
@@ -143,30 +142,3 @@ fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or("no output")
 }
 
-/// Stops the containers of the app's other releases, which stay where they are.
-pub async fn stop_others(session: &Session, release: &Release, live: &[Deployment]) -> Result<(), Failure> {
-    for other in live {
-        let argv = compose(other, &["stop"]);
-        let unit = release.unit(&format!("pause-{}", other.id.0.simple()), argv, STOP_LIMIT);
-        let result = session.run_unit(&unit).await?;
-        if !result.success() {
-            let message = format!("the previous release cannot be stopped: {}", result.log.trim());
-            return Err(Failure::transient("stop_failed", message));
-        }
-    }
-    Ok(())
-}
-
-/// Starts the containers of a release again that were stopped to make room for one that came to nothing.
-pub async fn revive(session: &Session, release: &Release, other: &Deployment) -> Result<(), Failure> {
-    let argv = compose(other, &["start"]);
-    let unit = release.unit(&format!("revive-{}", other.id.0.simple()), argv, STOP_LIMIT);
-    let result = session.run_unit(&unit).await?;
-    match result.success() {
-        true => Ok(()),
-        false => {
-            let message = format!("the previous release cannot be started again: {}", result.log.trim());
-            Err(Failure::transient("revive_failed", message))
-        }
-    }
-}

@@ -93,6 +93,15 @@ async fn an_app_of_many_parts_and_its_services_outlive_a_release() {
     let jobs = containers(&world, "jobs").await;
     assert_eq!(on_server(&world, &["docker", "exec", &jobs[0], "cat", "/files/f"]).await, "kept");
     assert_eq!(world.release_dirs().await, [second.to_string()]);
+
+    // The app goes, its services stay until somebody deletes them; then nothing is left.
+    world.delete(second).await;
+    world.settled(second, Status::Deleted).await;
+    assert_eq!((containers(&world, "db").await, containers(&world, "cache").await), services);
+    world.delete_services().await;
+    const LEFT: &str = "docker ps -aq --filter label=byop.managed; docker volume ls -q; ls -A /opt/byop/apps
+      docker network ls --format '{{.Name}}' | grep '^[ads]-' || true";
+    assert_eq!(on_server(&world, &["sh", "-c", LEFT]).await, "");
     world.tear_down().await;
 }
 

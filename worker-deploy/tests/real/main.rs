@@ -4,6 +4,7 @@
 
 mod components;
 mod failures;
+mod interruptions;
 mod registry;
 mod server;
 mod world;
@@ -167,6 +168,7 @@ async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
             drop(worker);
             assert_eq!(world.visit().await.1, id.to_string(), "{place}");
             assert_eq!(world.projects().await, [id.to_string()], "{place}");
+            world.assert_only_left(id).await;
         }
     }
     for (step, end) in [("stopping", Status::Stopped), ("deleting", Status::Deleted)] {

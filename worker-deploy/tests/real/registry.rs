@@ -14,12 +14,19 @@ pub struct Registry {
     pub pull: String,
 }
 
-impl Drop for Registry {
-    fn drop(&mut self) {
+impl Registry {
+    /// From now on nobody answers.
+    pub fn end(&mut self) {
         for child in &mut self.running {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -62,6 +69,7 @@ const env = process.env;
 process.on('SIGTERM', () => process.exit(0));
 if (command === 'say') { console.log(rest.join(' ')); process.exit(0); }
 if (command === 'fail') { console.log(rest.join(' ')); process.exit(7); }
+if (command === 'nap') { setTimeout(() => console.log('woke up'), 1000 * Number(rest[0])); return; }
 if (command === 'wait') { setInterval(() => {}, 1000); return; }
 if (env.BROKEN) { console.log('cannot start: ' + env.BROKEN); process.exit(3); }
 if (env.SILENT) { setInterval(() => {}, 1000); return; }

@@ -66,6 +66,28 @@ impl World {
         assert_eq!(open, "");
     }
 
+    /// Of the app's releases nothing is left anywhere but what belongs to the one that is live.
+    pub async fn assert_only_left(&self, live: DeploymentId) {
+        const ALL: &str = r#"docker ps -a --format '{{.Names}}'; docker network ls --format '{{.Name}}'; docker volume ls -q
+          ls -A /run/byop/units; cd /opt/byop/apps && find . | sed 's,.*/,,'; ls -A /etc/cron.d /opt/byop/edge/routes 2>/dev/null
+          ls -A /run/byop/pull 2>/dev/null | sed 's/^/pull of /'"#;
+        let session = self.session().await;
+        let all = session.run(&["sh", "-c", ALL], Exec::default()).await.unwrap();
+        let own = [live.to_string(), format!("d-{}", live.0.simple())];
+        // Steps of the live one name what it replaced.
+        let strange: Vec<&str> = all.lines().filter(|name| !own.iter().any(|own| name.starts_with(own))).collect();
+        for other in self.deployments().await {
+            let names = [other.to_string(), other.0.simple().to_string()];
+            let left = strange.iter().find(|left| names.iter().any(|name| left.contains(name)));
+            assert!(left.is_none() || other == live, "{left:?} is left of {other}");
+        }
+        let unfinished = [".new", ".tmp"];
+        let left = strange.iter().find(|left| left.starts_with("pull of ") || unfinished.iter().any(|u| left.contains(u)));
+        assert_eq!(left, None);
+        let edge = all.lines().filter(|name| *name == format!("{}.yaml", self.app.0.simple())).count();
+        assert_eq!(edge, 1, "the routes are where they are looked for: {all}");
+    }
+
     pub async fn assert_no_password_left(&self) {
         let argv = [
             "sh",

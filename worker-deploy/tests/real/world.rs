@@ -37,8 +37,8 @@ pub struct World {
     client: ClientId,
     customer: CustomerId,
     pub app: AppId,
-    server: ServerId,
-    registry: Registry,
+    pub server: ServerId,
+    pub registry: Registry,
     provisioner: ProvisionWorker,
     pub domain: String,
 }
@@ -230,10 +230,22 @@ impl World {
             version: version.parse().unwrap(),
             password_sealed: sealed,
             created_at: 0,
+            delete_requested_at: None,
         };
         let mut tx = self.db.begin().await.unwrap();
         services::insert_missing(&mut tx, &service).await.unwrap();
         tx.commit().await.unwrap();
+    }
+
+    /// Has a deployment's job end with its first failure.
+    pub async fn try_once(&self, id: DeploymentId) {
+        sql("update jobs set max_attempts = 1 where subject_id = $1").text(id).execute(&self.db).await.unwrap();
+    }
+
+    /// All that there ever were.
+    pub async fn deployments(&self) -> Vec<DeploymentId> {
+        let all = sql("select id from deployments where app_id = $1 order by id");
+        all.text(self.app).fetch_all(&self.db, |r| r.parse("id")).await.unwrap()
     }
 
     /// The one deployment that is live.
@@ -262,6 +274,25 @@ impl World {
         assert_eq!(deployments::request_delete(&mut tx, &self.db, self.client, id).await.unwrap(), Asked::First);
         queue::enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, self.client)).await.unwrap();
         tx.commit().await.unwrap();
+    }
+
+    /// Deletes the app's managed services, and waits until they are gone.
+    pub async fn delete_services(&self) {
+        let all = services::of_app(&self.db, self.client, self.server, self.app).await.unwrap();
+        let mut tx = self.db.begin().await.unwrap();
+        for service in &all {
+            services::request_delete(&mut tx, &self.db, self.client, service.id).await.unwrap();
+            // One after the other, as the API has it.
+            let exclusive_key = Some(self.server.to_string());
+            let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Service, service.id, self.client) };
+            queue::enqueue(&mut tx, &self.db, &job).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while !services::of_app(&self.db, self.client, self.server, self.app).await.unwrap().is_empty() {
+            assert!(Instant::now() < until, "a service was not deleted");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub async fn get(&self, id: DeploymentId) -> deployments::Deployment {
@@ -293,7 +324,6 @@ impl World {
             .env("BYOP_DATABASE_URL", &self.url)
             .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
             .env("BYOP_REGISTRY", &self.registry.pull)
-            .env("BYOP_LEASE_S", "2")
             .env("BYOP_WATCH_S", "1")
             .env("BYOP_HEALTH_TIMEOUT_S", "30")
             .env("BYOP_LOG_FORMAT", "text")
@@ -310,7 +340,8 @@ impl World {
     }
 
     pub async fn dies_with(&self, settings: &[(&str, &str)], place: &str) {
-        let settings = [settings, &[("BYOP_CRASH_AT", place)]].concat();
+        // Its lease is short, so that the next one need not wait for long.
+        let settings = [settings, &[("BYOP_LEASE_S", "2"), ("BYOP_CRASH_AT", place)]].concat();
         crash::dies(&mut self.worker_with(&settings).0, place).await;
     }
 

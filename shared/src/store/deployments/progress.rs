@@ -12,7 +12,7 @@ use crate::{
     store::{
         Db, DbError, Fence, On, Tx, domains,
         events::{self, NewEvent},
-        sql,
+        services, sql,
     },
 };
 
@@ -45,6 +45,12 @@ pub async fn on_server(on: impl Into<On<'_>>, server: ServerId, app: AppId) -> R
         .text(app)
         .fetch_all(on, read)
         .await
+}
+
+/// When the job that works on it ended last (unix milliseconds); `None` while it goes on.
+pub async fn job_ended_at(on: impl Into<On<'_>>, job: JobId) -> Result<Option<i64>, DbError> {
+    let ended = sql("select finished_at from jobs where id = $1").text(job);
+    Ok(ended.fetch_optional(on, |r| r.opt_int("finished_at")).await?.flatten())
 }
 
 /// The jobs that may change a server through one of its deployments: those that wait, and those whose worker holds them.
@@ -225,7 +231,7 @@ pub async fn set_deleted(tx: &mut Tx, db: &Db, fence: Fence, id: DeploymentId) -
     end(tx, db, deployment).await
 }
 
-/// Marks every deployment on a server deleted: the server is gone, and so are they.
+/// Marks every deployment and every managed service on a server deleted: the server is gone, and so are they.
 pub async fn all_deleted(tx: &mut Tx, db: &Db, fence: Fence, server: ServerId) -> Result<(), DbError> {
     let left = sql(select_brief!(
         "where server_id = $1 and status <> 'deleted'
@@ -239,7 +245,7 @@ pub async fn all_deleted(tx: &mut Tx, db: &Db, fence: Fence, server: ServerId) -
     for deployment in left {
         end(tx, db, deployment).await?;
     }
-    Ok(())
+    services::all_deleted(tx, db, fence, server).await
 }
 
 async fn end(tx: &mut Tx, db: &Db, mut deployment: Deployment) -> Result<bool, DbError> {
@@ -264,6 +270,8 @@ pub(super) async fn free_domain(tx: &mut Tx, deployment: &Deployment) -> Result<
 /// Takes an ended deployment back to its beginning, with the replay of its job. False when it has not ended that way.
 pub async fn begin_again(tx: &mut Tx, db: &Db, deployment: &Deployment) -> Result<bool, DbError> {
     let Some(first) = deployment.status.replayed() else { return Ok(false) };
+    // What the engine wrote for it may be why it failed: it writes it anew.
+    sql("update deployments set compose = null where id = $1").text(deployment.id).execute(&mut *tx).await?;
     set_status(tx, db, deployment, first, None, Some("replayed")).await
 }
 
