@@ -1,6 +1,8 @@
 #!/bin/sh
 # Sets a database up at the first start, as the official image does: POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB.
 set -eu
+# The command may be settings alone.
+case ${1:-} in -*) set -- postgres "$@" ;; esac
 if [ "$(id -u)" = 0 ]; then
   mkdir -p "$PGDATA" /run/postgresql
   chown -R postgres:postgres "$PGDATA" /run/postgresql
@@ -19,5 +21,8 @@ if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
   [ "${POSTGRES_DB:-$user}" = postgres ] || createdb -U "$user" -h /run/postgresql "${POSTGRES_DB:-$user}"
   pg_ctl -s -w -m fast stop
 fi
-[ "$1" != postgres ] || set -- "$@" -c listen_addresses='*'
+if [ "$1" = postgres ]; then
+  shift
+  set -- postgres -c listen_addresses='*' "$@"
+fi
 exec "$@"
