@@ -348,7 +348,8 @@ impl World {
     pub async fn settled(&self, id: DeploymentId, wanted: Status) {
         let until = Instant::now() + Duration::from_secs(120);
         loop {
-            let jobs = sql("select count(*) as n from jobs where subject_id = $1 and state in ('queued', 'running')");
+            let jobs = sql("select count(*) as n from jobs where subject_id = $1
+                              and (state in ('queued', 'running') or abandoned = 1)");
             let open = jobs.text(id).fetch_one(&self.db, |r| r.int("n")).await.unwrap();
             // After the jobs: the last of them may end between the two looks.
             let d = self.get(id).await;
