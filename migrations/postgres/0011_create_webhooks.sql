@@ -1,6 +1,6 @@
 -- What happens to a client's things, and where it wants to hear of it.
 
-insert into queues (kind, max_running_per_client) values ('notify', 4);
+insert into queues (kind, max_running_per_client) values ('notify', 3);
 
 -- Where events are sent. `event_types` names those that are wanted, parted by commas; empty is all. For a while after a
 -- change of the secret both are used. A deleted endpoint keeps its row for its deliveries, without its secrets.
