@@ -61,3 +61,4 @@ create index event_deliveries_event on event_deliveries (event_id, id);
 create index event_deliveries_endpoint on event_deliveries (endpoint_id);
 create index event_deliveries_job on event_deliveries (job_id);
 create index event_deliveries_pending on event_deliveries (client_id) where status = 'pending';
+create index event_deliveries_waiting on event_deliveries (endpoint_id, id) where status = 'pending';

@@ -28,6 +28,7 @@ shared::on_both_databases! {
     of_many_who_tell_the_same_at_once_one_does,
     only_the_attempt_that_runs_writes_what_became_of_it,
     an_ended_delivery_begins_again_with_a_job_of_its_own,
+    too_many_for_one_endpoint_are_given_up_oldest_first,
     a_deleted_endpoint_has_no_secret_and_gets_nothing,
     what_is_old_is_forgotten_unless_it_is_on_its_way,
 }
@@ -230,6 +231,29 @@ async fn an_ended_delivery_begins_again_with_a_job_of_its_own(scratch: &Scratch)
     let mut tx = db.begin().await.unwrap();
     assert!(!deliveries::begin_again(&mut tx, db, fence.job, id).await.unwrap());
     assert!(deliveries::begin_again(&mut tx, db, new.job, id).await.unwrap());
+}
+
+async fn too_many_for_one_endpoint_are_given_up_oldest_first(scratch: &Scratch) {
+    let db = &scratch.db;
+    let client = add_client(db).await;
+    let (full, other) = (add_endpoint(db, client, &[]).await, add_endpoint(db, client, &[Type::BackupFailed]).await);
+    emit(db, client, Type::BackupFailed, None).await.unwrap();
+    let (data, mut events) = (&json!({}), Vec::new());
+    let mut tx = db.begin().await.unwrap();
+    for _ in 0..=deliveries::MOST_PENDING {
+        let new = NewEvent { client, kind: Type::DiskHigh, data, once: None };
+        events.push(events::emit(&mut tx, db, new).await.unwrap().unwrap());
+    }
+    tx.commit().await.unwrap();
+    let waiting = async |endpoint| {
+        let of = sql("select count(*) as n from event_deliveries where endpoint_id = $1 and status = 'pending'");
+        of.text(endpoint).fetch_one(db, |r| r.int("n")).await.unwrap()
+    };
+    assert_eq!((waiting(full).await, waiting(other).await), (deliveries::MOST_PENDING, 1));
+    let oldest = &deliveries_of(db, client, events[0]).await[0];
+    assert_eq!((oldest.status, oldest.next_at), (DeliveryStatus::Failed, None));
+    assert!(oldest.error.as_ref().unwrap().starts_with("backlog_full"), "{oldest:?}");
+    assert_eq!(deliveries_of(db, client, events[1]).await[0].status, DeliveryStatus::Pending);
 }
 
 async fn a_deleted_endpoint_has_no_secret_and_gets_nothing(scratch: &Scratch) {

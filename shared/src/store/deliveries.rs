@@ -23,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Attempts of the job that end without an answer to write down: a crash, a database that is gone. Waiting for the next
 /// time to send does not count.
 const CRASHES: i64 = 10;
+/// How many deliveries may wait for one endpoint. Beyond it the oldest are given up: what is newer says more of now.
+pub const MOST_PENDING: i64 = 500;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -85,7 +87,7 @@ pub struct Delivery {
     pub updated_at: i64,
 }
 
-/// Puts an event on its way to an endpoint of the same client.
+/// Puts an event on its way to an endpoint of the same client. When too many wait there, the oldest ones fail.
 pub async fn start(
     tx: &mut Tx,
     db: &Db,
@@ -103,9 +105,27 @@ pub async fn start(
     .text(endpoint)
     .text(job)
     .int(now)
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    give_up_oldest(tx, db, endpoint).await?;
     Ok(id)
+}
+
+/// Their jobs find nothing to send when they are due, and end.
+async fn give_up_oldest(tx: &mut Tx, db: &Db, endpoint: WebhookEndpointId) -> Result<(), DbError> {
+    let reason = format!("backlog_full: {MOST_PENDING} newer events wait for the endpoint.");
+    sql("update event_deliveries set status = 'failed', error = $1, next_at = null, updated_at = $2
+         where status = 'pending' and id in (
+           select id from event_deliveries where endpoint_id = $3 and status = 'pending'
+           order by id desc limit $4 offset $5)")
+    .text(reason)
+    .int(db.now_ms())
+    .text(endpoint)
+    .int(MOST_PENDING)
+    .int(MOST_PENDING)
+    .execute(tx)
+    .await
+    .map(|_| ())
 }
 
 async fn add_job(tx: &mut Tx, db: &Db, client: ClientId, id: DeliveryId) -> Result<JobId, DbError> {
