@@ -30,6 +30,7 @@ shared::on_both_databases! {
     an_ended_delivery_begins_again_with_a_job_of_its_own,
     too_many_for_one_endpoint_are_given_up_oldest_first,
     a_deleted_endpoint_has_no_secret_and_gets_nothing,
+    what_waits_for_an_endpoint_fails_when_it_is_disabled,
     what_is_old_is_forgotten_unless_it_is_on_its_way,
 }
 
@@ -274,11 +275,34 @@ async fn a_deleted_endpoint_has_no_secret_and_gets_nothing(scratch: &Scratch) {
     let left = sql("select count(*) as n from webhook_endpoints
                     where secret_sealed is not null or old_secret_sealed is not null or url <> ''");
     assert_eq!(left.fetch_one(db, |r| r.int("n")).await.unwrap(), 0);
-    let delivery = deliveries_of(db, client, event).await[0].id;
-    let fence = claim(db, delivery, 1).await;
-    assert!(deliveries::load(db, fence.job, delivery).await.unwrap().unwrap().receiver.is_none());
+    let delivery = &deliveries_of(db, client, event).await[0];
+    assert_eq!((delivery.status, delivery.error.as_deref()), (DeliveryStatus::Failed, Some("The endpoint was deleted.")));
+    let fence = claim(db, delivery.id, 1).await;
+    assert!(deliveries::load(db, fence.job, delivery.id).await.unwrap().is_none(), "there is nothing to send");
     let later = emit(db, client, Type::DiskHigh, None).await.unwrap();
     assert!(deliveries_of(db, client, later).await.is_empty());
+}
+
+async fn what_waits_for_an_endpoint_fails_when_it_is_disabled(scratch: &Scratch) {
+    let db = &scratch.db;
+    let client = add_client(db).await;
+    let (id, other) = (add_endpoint(db, client, &[]).await, add_endpoint(db, client, &[]).await);
+    let event = emit(db, client, Type::DiskHigh, None).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let found = endpoints::get(&mut tx, client, id).await.unwrap().unwrap();
+    let renamed = Endpoint { description: "other words".into(), ..found };
+    assert!(endpoints::update(&mut tx, db, &renamed).await.unwrap());
+    tx.commit().await.unwrap();
+    let statuses = async |of| {
+        let all = deliveries_of(db, client, event).await;
+        all.iter().filter(|d| d.endpoint == of).map(|d| d.status).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(id).await, [DeliveryStatus::Pending]);
+    let mut tx = db.begin().await.unwrap();
+    let disabled = Endpoint { status: EndpointStatus::Disabled, ..renamed };
+    assert!(endpoints::update(&mut tx, db, &disabled).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!((statuses(id).await, statuses(other).await), (vec![DeliveryStatus::Failed], vec![DeliveryStatus::Pending]));
 }
 
 async fn what_is_old_is_forgotten_unless_it_is_on_its_way(scratch: &Scratch) {

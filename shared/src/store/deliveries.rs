@@ -253,6 +253,23 @@ pub async fn fail_unfenced(db: &Db, job: JobId, id: DeliveryId, reason: &str) ->
     .map(|_| ())
 }
 
+/// Ends all that waits for an endpoint. The caller holds the endpoint's row, so that two never end the same ones at once.
+pub(super) async fn fail_waiting(
+    tx: &mut Tx,
+    db: &Db,
+    endpoint: WebhookEndpointId,
+    reason: &str,
+) -> Result<(), DbError> {
+    sql("update event_deliveries set status = 'failed', error = $1, next_at = null, updated_at = $2
+         where endpoint_id = $3 and status = 'pending'")
+    .text(reason)
+    .int(db.now_ms())
+    .text(endpoint)
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
 fn read(r: &Row) -> Result<Delivery, DbError> {
     Ok(Delivery {
         id: r.parse("id")?,
