@@ -123,6 +123,13 @@ pub async fn lock(tx: &mut Tx, client: ClientId, id: WebhookEndpointId) -> Resul
     Ok(lock.text(id).text(client).execute(tx).await? == 1)
 }
 
+/// The same for an endpoint that still leads to `url`.
+pub async fn lock_at(tx: &mut Tx, client: ClientId, id: WebhookEndpointId, url: &str) -> Result<bool, DbError> {
+    let lock = sql("update webhook_endpoints set url = url
+                    where id = $1 and client_id = $2 and url = $3 and deleted_at is null");
+    Ok(lock.text(id).text(client).text(url).execute(tx).await? == 1)
+}
+
 /// A client's endpoints, newest first, those older than `before`.
 pub async fn list(
     on: impl Into<On<'_>>,
