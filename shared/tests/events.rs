@@ -23,6 +23,7 @@ use shared::{
 
 shared::on_both_databases! {
     an_event_goes_to_the_endpoints_that_want_it,
+    a_type_that_a_newer_version_wrote_is_read_and_sent,
     what_is_rolled_back_is_not_told,
     the_same_is_told_once_within_its_time,
     of_many_who_tell_the_same_at_once_one_does,
@@ -125,7 +126,7 @@ async fn an_event_goes_to_the_endpoints_that_want_it(scratch: &Scratch) {
     }
     assert_eq!(events::get(db, other, event).await.unwrap(), None);
     let stored = events::get(db, client, event).await.unwrap().unwrap();
-    assert_eq!((stored.kind, stored.data), (Type::DiskHigh, json!({"server_id": "s"})));
+    assert_eq!((stored.kind.as_str(), stored.data), ("disk.high", json!({"server_id": "s"})));
     // What waits for receivers does not take the place of the client's builds.
     assert_eq!(count(db, client, Counted::QueuedJobs, 0).await.unwrap(), 0);
     assert_eq!(count(db, client, Counted::Deliveries, 0).await.unwrap(), 2);
@@ -137,6 +138,20 @@ async fn an_event_goes_to_the_endpoints_that_want_it(scratch: &Scratch) {
     assert!(events::list(db, client, only).await.unwrap().is_empty());
     let list = events::list(db, client, Which { kind: None, ..only }).await.unwrap();
     assert_eq!(list.iter().map(|e| e.id).collect::<Vec<_>>(), [event]);
+}
+
+async fn a_type_that_a_newer_version_wrote_is_read_and_sent(scratch: &Scratch) {
+    let db = &scratch.db;
+    let client = add_client(db).await;
+    add_endpoint(db, client, &[]).await;
+    let event = emit(db, client, Type::DiskHigh, None).await.unwrap();
+    let newer = sql("update events set type = 'a.later_one' where id = $1").text(event);
+    newer.execute(db).await.unwrap();
+    let all = events::list(db, client, Which { kind: None, before: None, limit: 10 }).await.unwrap();
+    assert_eq!(all.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>(), ["a.later_one"]);
+    let delivery = deliveries_of(db, client, event).await[0].id;
+    let fence = claim(db, delivery, 1).await;
+    assert_eq!(deliveries::load(db, fence.job, delivery).await.unwrap().unwrap().kind, "a.later_one");
 }
 
 async fn what_is_rolled_back_is_not_told(scratch: &Scratch) {
@@ -194,7 +209,7 @@ async fn only_the_attempt_that_runs_writes_what_became_of_it(scratch: &Scratch) 
     let second = claim(db, id, 2).await;
     assert!(!record(db, first, id, DeliveryStatus::Failed).await, "a lost attempt");
     let parcel = deliveries::load(db, second.job, id).await.unwrap().unwrap();
-    assert_eq!((parcel.attempts, parcel.next_at, parcel.kind), (1, 5, Type::DiskHigh));
+    assert_eq!((parcel.attempts, parcel.next_at, parcel.kind.as_str()), (1, 5, "disk.high"));
     assert!(record(db, second, id, DeliveryStatus::Delivered).await);
     assert!(!record(db, second, id, DeliveryStatus::Failed).await, "it has ended");
     assert!(deliveries::load(db, second.job, id).await.unwrap().is_none());

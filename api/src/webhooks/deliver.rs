@@ -49,7 +49,7 @@ pub struct Notifier {
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: &'a str,
     timestamp: String,
     data: &'a Value,
 }
@@ -93,7 +93,7 @@ impl Notifier {
             Err(e) => return Ok(Answer::None(format!("Nothing was sent: {e}."))),
         };
         let secrets = self.secrets(lease, parcel.endpoint, receiver).map_err(JobError::transient)?;
-        let body = Body { kind: parcel.kind.as_str(), timestamp: timestamp(parcel.happened_at), data: &parcel.data };
+        let body = Body { kind: &parcel.kind, timestamp: timestamp(parcel.happened_at), data: &parcel.data };
         let body = serde_json::to_string(&body).map_err(JobError::transient)?;
         let headers = headers(&secrets, &parcel.event.to_string(), self.db.now_ms() / 1000, &body);
         let headers = headers.ok_or_else(|| JobError::transient("a stored webhook secret cannot be used"))?;
@@ -207,7 +207,7 @@ mod tests {
     fn a_receiver_that_was_left_meanwhile_ends_nothing() {
         let parcel = Parcel {
             event: shared::domain::EventId::new(),
-            kind: shared::domain::EventType::DiskHigh,
+            kind: "disk.high".into(),
             data: Value::Null,
             happened_at: 0,
             endpoint: WebhookEndpointId::new(),

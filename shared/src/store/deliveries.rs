@@ -14,7 +14,7 @@ use super::{
     sql,
     webhook_endpoints::{OldSecret, old_secret},
 };
-use crate::domain::{ClientId, DeliveryId, EventId, EventType, JobId, WebhookEndpointId};
+use crate::domain::{ClientId, DeliveryId, EventId, JobId, WebhookEndpointId};
 
 /// The kind of the jobs that send.
 pub const NOTIFY: &str = "notify";
@@ -187,7 +187,8 @@ pub async fn begin_again(tx: &mut Tx, db: &Db, job: JobId, id: DeliveryId) -> Re
 #[derive(Clone, Debug)]
 pub struct Parcel {
     pub event: EventId,
-    pub kind: EventType,
+    /// The name of an event's type, maybe of one that only a newer version knows.
+    pub kind: String,
     pub data: Value,
     pub happened_at: i64,
     pub endpoint: WebhookEndpointId,
@@ -291,7 +292,7 @@ fn read_parcel(r: &Row) -> Result<Parcel, DbError> {
     let secret = r.opt_text("secret_sealed")?.filter(|_| r.text("status").is_ok_and(|status| status == "enabled"));
     Ok(Parcel {
         event: r.parse("event_id")?,
-        kind: r.parse("type")?,
+        kind: r.text("type")?,
         data: r.parse("data")?,
         happened_at: r.int("created_at")?,
         endpoint: r.parse("endpoint_id")?,
