@@ -1,9 +1,12 @@
 //! What was seen, beside what the database says should be there.
 //!
-//! Invariant: an app that a job works on, or that changed while the server was looked at, is not judged. Absent: the
-//! comparison itself ([`shared::domain::observed`]).
+//! Invariant: an app that a job works on, or that changed while the server was looked at, is not judged; nor is one whose
+//! stored plan cannot be read, and it takes none of the others along. Absent: the comparison itself ([`shared::domain::observed`]).
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
 use sha2::{Digest, Sha256};
 use shared::{
@@ -13,10 +16,21 @@ use shared::{
         observed::{self, Expected, Facts, Judged},
         release::ReleasePlan,
     },
-    failure::Failure,
     generate::{self, Routes},
     store::{Db, DbError, deployments},
 };
+
+/// Deployments that cannot be judged, each told of once in the life of this process.
+#[derive(Default)]
+pub struct Unreadable(Mutex<BTreeSet<DeploymentId>>);
+
+impl Unreadable {
+    fn tell(&self, deployment: DeploymentId, why: &str) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(deployment) {
+            tracing::error!(deployment.id = %deployment, why, "deployment {deployment} cannot be judged");
+        }
+    }
+}
 
 /// What should be on a server at a moment.
 pub struct Should {
@@ -31,12 +45,22 @@ struct Live {
 }
 
 impl Should {
-    pub async fn load(db: &Db, server: ServerId) -> Result<Self, DbError> {
+    /// What cannot be read counts as worked on.
+    pub async fn load(db: &Db, server: ServerId, unreadable: &Unreadable) -> Result<Self, DbError> {
         // First the jobs: what one ends meanwhile is then seen as it is after it.
-        let worked_on = deployments::apps_worked_on(db, server).await?.into_iter().collect();
-        let live = deployments::live_on(db, server).await?;
-        let live = live.iter().map(|d| Ok(Live { app: d.app, deployment: d.id, plan: d.plan()? }));
-        Ok(Self { live: live.collect::<Result<_, DbError>>()?, worked_on })
+        let mut worked_on: BTreeSet<_> = deployments::apps_worked_on(db, server).await?.into_iter().collect();
+        let mut live = Vec::new();
+        for found in deployments::live_on(db, server).await? {
+            let (app, deployment) = (found.app, found.id);
+            match found.plan() {
+                Ok(plan) => live.push(Live { app, deployment, plan }),
+                Err(_) => {
+                    unreadable.tell(deployment, "its stored plan cannot be read");
+                    worked_on.insert(app);
+                }
+            }
+        }
+        Ok(Self { live, worked_on })
     }
 
     /// Every domain that visitors of the server's apps come by.
@@ -47,26 +71,31 @@ impl Should {
     }
 
     /// Adds the drift to what was seen between `self` and `after`.
-    pub fn judge(&self, after: &Self, facts: &mut Facts) -> Result<(), Failure> {
+    pub fn judge(&self, after: &Self, facts: &mut Facts, unreadable: &Unreadable) {
         let rests = |app: &AppId| !self.worked_on.contains(app) && !after.worked_on.contains(app);
         let stayed = |live: &&Live| after.live.iter().any(|now| now.deployment == live.deployment);
         for live in self.live.iter().filter(|live| rests(&live.app)).filter(stayed) {
-            let routes = routes_hash(live)?;
             let (app, deployment) = (live.app, live.deployment);
+            let routes = match routes_hash(live) {
+                Ok(routes) => routes,
+                Err(e) => {
+                    unreadable.tell(deployment, &e);
+                    continue;
+                }
+            };
             let expected = Expected { app, deployment, plan: &live.plan, routes: routes.as_deref() };
             facts.deployments.push(Judged { deployment, drift: observed::of_deployment(&expected, facts) });
         }
         let known =
             [self, after].into_iter().flat_map(|s| s.live.iter().map(|l| l.app).chain(s.worked_on.iter().copied()));
         facts.drift = observed::of_server(&known.collect(), facts);
-        Ok(())
     }
 }
 
 /// The SHA-256 of the routes as the switch writes them.
-fn routes_hash(live: &Live) -> Result<Option<String>, Failure> {
-    let wrong = |e| Failure::permanent("release_invalid", format!("the routes cannot be written: {e}"));
-    let resolver = "byop".parse().map_err(|_| Failure::permanent("release_invalid", "no resolver"))?;
+fn routes_hash(live: &Live) -> Result<Option<String>, String> {
+    let wrong = |e| format!("its routes cannot be written: {e}");
+    let resolver = "byop".parse().map_err(|_| "no resolver".to_owned())?;
     let spec = Routes { app: live.app, deployment: live.deployment, plan: &live.plan, cert_resolver: &resolver };
     let text = generate::routes(&spec).map_err(wrong)?;
     Ok(text.map(|text| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()))
