@@ -128,7 +128,7 @@ impl World {
             image_tag: None,
             plan: ReleasePlan::single(image, port, "/".parse().unwrap(), domain),
             prepared: false,
-            env_sealed: String::new(),
+            env_sealed: "sealed".into(),
         };
         let mut tx = self.db.begin().await.unwrap();
         deployments::insert(&mut tx, &self.db, &new).await.unwrap();
@@ -218,6 +218,7 @@ async fn what_a_job_works_on_is_known(scratch: &Scratch) {
     let (app, id) = w.add_live().await;
     let live = deployments::live_on(&w.db, w.server).await.unwrap();
     assert_eq!(live.iter().map(|d| (d.id, d.plan().unwrap().components.len())).collect::<Vec<_>>(), [(id, 1)]);
+    assert_eq!((live[0].env_sealed.as_str(), live[0].compose.as_deref()), ("", None), "a look needs no secrets");
     assert!(deployments::apps_worked_on(&w.db, w.server).await.unwrap().is_empty());
     let job = w.add_job(&NewJob::new(JobKind::Deploy, id, w.client)).await;
     assert_eq!(deployments::apps_worked_on(&w.db, w.server).await.unwrap(), [app]);
