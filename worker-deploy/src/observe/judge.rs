@@ -35,6 +35,8 @@ impl Unreadable {
 /// What should be on a server at a moment.
 pub struct Should {
     live: Vec<Live>,
+    /// The apps that a live deployment serves, also those beyond the ones in `live`.
+    served: BTreeSet<AppId>,
     worked_on: BTreeSet<AppId>,
 }
 
@@ -49,6 +51,7 @@ impl Should {
     pub async fn load(db: &Db, server: ServerId, unreadable: &Unreadable) -> Result<Self, DbError> {
         // First the jobs: what one ends meanwhile is then seen as it is after it.
         let mut worked_on: BTreeSet<_> = deployments::apps_worked_on(db, server).await?.into_iter().collect();
+        let served = deployments::apps_live_on(db, server).await?.into_iter().collect();
         let mut live = Vec::new();
         for found in deployments::live_on(db, server).await? {
             let (app, deployment) = (found.app, found.id);
@@ -60,7 +63,7 @@ impl Should {
                 }
             }
         }
-        Ok(Self { live, worked_on })
+        Ok(Self { live, served, worked_on })
     }
 
     /// Every domain that visitors of the server's apps come by.
@@ -70,10 +73,12 @@ impl Should {
         all.into_iter().cloned().collect()
     }
 
-    /// Adds the drift to what was seen between `self` and `after`.
+    /// Adds the drift to what was seen between `self` and `after`. No deployment is judged when some of the engine's own
+    /// containers were not looked at.
     pub fn judge(&self, after: &Self, facts: &mut Facts, unreadable: &Unreadable) {
         let rests = |app: &AppId| !self.worked_on.contains(app) && !after.worked_on.contains(app);
-        let stayed = |live: &&Live| after.live.iter().any(|now| now.deployment == live.deployment);
+        let whole = facts.left_out.own == 0;
+        let stayed = |live: &&Live| whole && after.live.iter().any(|now| now.deployment == live.deployment);
         for live in self.live.iter().filter(|live| rests(&live.app)).filter(stayed) {
             let (app, deployment) = (live.app, live.deployment);
             let routes = match routes_hash(live) {
@@ -86,8 +91,7 @@ impl Should {
             let expected = Expected { app, deployment, plan: &live.plan, routes: routes.as_deref() };
             facts.deployments.push(Judged { deployment, drift: observed::of_deployment(&expected, facts) });
         }
-        let known =
-            [self, after].into_iter().flat_map(|s| s.live.iter().map(|l| l.app).chain(s.worked_on.iter().copied()));
+        let known = [self, after].into_iter().flat_map(|s| s.served.iter().chain(&s.worked_on).copied());
         facts.drift = observed::of_server(&known.collect(), facts);
     }
 }

@@ -8,7 +8,7 @@ mod alert;
 mod drift;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -198,12 +198,21 @@ pub struct Judged {
     pub drift: Vec<Drift>,
 }
 
+/// Containers that a look only counted, because there are too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub containers: u64,
+    /// Of these, the engine's own. While there are any, nothing can be called missing.
+    pub own: u64,
+}
+
 /// All that one look found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
     pub machine: Machine,
     pub containers: Vec<Container>,
+    pub left_out: LeftOut,
     /// The SHA-256 of each app's routes, in hexadecimal digits.
     pub routes: BTreeMap<AppId, String>,
     pub certificates: Vec<Certificate>,
@@ -237,14 +246,5 @@ impl Facts {
             let used = before.and_then(|b| container.usage.cpu_usec?.checked_sub(b.usage.cpu_usec?));
             container.usage.milli_cpus = used.map(|usec| usec / elapsed);
         }
-    }
-
-    /// The apps that have something on the server.
-    pub fn apps(&self) -> BTreeSet<AppId> {
-        let of = |container: &Container| match container.role {
-            Role::Release { app, .. } | Role::Service { app, .. } => Some(app),
-            Role::Edge | Role::Stranger => None,
-        };
-        self.containers.iter().filter_map(of).chain(self.routes.keys().copied()).collect()
     }
 }

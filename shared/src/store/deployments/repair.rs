@@ -22,6 +22,12 @@ pub async fn live_on(on: impl Into<On<'_>>, server: ServerId) -> Result<Vec<Depl
         .await
 }
 
+/// The apps that a live deployment serves on a server.
+pub async fn apps_live_on(on: impl Into<On<'_>>, server: ServerId) -> Result<Vec<AppId>, DbError> {
+    let live = sql("select distinct app_id from deployments where server_id = $1 and status = 'live'");
+    live.text(server).fetch_all(on, |r| r.parse("app_id")).await
+}
+
 /// The apps on a server that a job works on, or will.
 pub async fn apps_worked_on(on: impl Into<On<'_>>, server: ServerId) -> Result<Vec<AppId>, DbError> {
     sql("select distinct app_id from deployments d where server_id = $1
