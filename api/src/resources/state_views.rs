@@ -167,9 +167,10 @@ struct PortView {
 struct CertificateView {
     domain: String,
     checked_at: Moment,
+    /// As it was last read.
     #[oai(skip_serializing_if_is_none)]
     not_after: Option<Moment>,
-    /// Why it could not be read.
+    /// Why it could not be read at `checked_at`.
     #[oai(skip_serializing_if_is_none)]
     error: Option<String>,
 }

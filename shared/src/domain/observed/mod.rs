@@ -185,10 +185,22 @@ pub struct Certificate {
     pub domain: String,
     /// Unix milliseconds, as all that follow.
     pub checked_at: i64,
+    /// Of the last reading that succeeded, as the next.
     pub not_before: Option<i64>,
     pub not_after: Option<i64>,
-    /// Why it could not be read.
+    /// Why it could not be read at `checked_at`.
     pub error: Option<String>,
+}
+
+impl Certificate {
+    /// One that could not be read, with the times that are known from before: it ends when it ends.
+    #[must_use]
+    pub fn or_times_of(mut self, known: Option<&Self>) -> Self {
+        if let Some(known) = known.filter(|_| self.error.is_some()) {
+            (self.not_before, self.not_after) = (known.not_before, known.not_after);
+        }
+        self
+    }
 }
 
 /// What is wrong with one live deployment.
