@@ -72,11 +72,12 @@ impl ObserveWorker {
     async fn observe(&self, fence: Fence, id: ServerId) -> Result<bool, DbError> {
         let Some(server) = servers::load_unfenced(&self.db, id).await? else { return Ok(false) };
         if server.status != ServerStatus::Ready || server.delete_requested_at.is_some() {
+            record::skipped(&self.db, fence, &server).await?;
             return Ok(false);
         }
         if server.wish.is_some() {
             // It is stopped, started or changed: that it does not answer is no news.
-            return Ok(true);
+            return record::skipped(&self.db, fence, &server).await;
         }
         let late = Failure::transient("look_too_slow", "the server took too long to be looked at");
         match timeout(LIMIT, self.look(&server)).await.unwrap_or(Err(late)) {
