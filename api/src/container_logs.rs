@@ -35,11 +35,38 @@ pub struct Asked {
     pub since: Option<String>,
 }
 
-/// Some lines of a component's containers. The last event has the type `end` and no lines.
-#[derive(Object, Clone)]
+/// Some lines of a component's containers. The last event has the type `end` and no lines; when the logs cannot be read on,
+/// one of the type `error` before it says why.
+#[derive(Object, Clone, Default)]
 pub struct ContainerLogEvent {
     /// Lines, each with its time in front.
     pub text: String,
+    /// Only in the event `error`.
+    #[oai(skip_serializing_if_is_none)]
+    pub error: Option<ContainerLogError>,
+}
+
+/// Why logs cannot be read on.
+#[derive(Object, Clone)]
+pub struct ContainerLogError {
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+impl ContainerLogEvent {
+    fn lines(text: String) -> Self {
+        Self { text, error: None }
+    }
+
+    fn error(code: &str, message: impl ToString) -> Self {
+        let error = ContainerLogError { code: code.to_owned(), message: message.to_string() };
+        Self { text: String::new(), error: Some(error) }
+    }
+
+    fn end() -> Self {
+        Self::default()
+    }
 }
 
 pub type ContainerLogStream = EventStream<BoxStream<'static, ContainerLogEvent>>;
@@ -97,7 +124,7 @@ pub async fn follow(app: &Arc<App>, caller: &Caller, asked: Asked) -> Result<Con
         app: app.clone(),
         caller: caller.clone(),
         checked: Instant::now(),
-        ended: false,
+        then: Then::Reads,
         _place: opened.place,
     };
     let events = stream::unfold(follower, Follower::next).boxed();
@@ -106,7 +133,20 @@ pub async fn follow(app: &Arc<App>, caller: &Caller, asked: Asked) -> Result<Con
 
 fn event(event: ContainerLogEvent) -> Event {
     let message = Event::message(event.to_json_string());
-    if event.text.is_empty() { message.event_type("end") } else { message }
+    match (event.error, event.text.is_empty()) {
+        (Some(_), _) => message.event_type("error"),
+        (None, true) => message.event_type("end"),
+        (None, false) => message,
+    }
+}
+
+/// What comes after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Reads,
+    /// The event `end`.
+    Ends,
+    Nothing,
 }
 
 struct Follower {
@@ -114,14 +154,16 @@ struct Follower {
     app: Arc<App>,
     caller: Caller,
     checked: Instant,
-    ended: bool,
+    then: Then,
     _place: Place<ClientId>,
 }
 
 impl Follower {
     async fn next(mut self) -> Option<(ContainerLogEvent, Self)> {
-        if self.ended {
-            return None;
+        match self.then {
+            Then::Reads => {}
+            Then::Ends => return Some(self.tell(ContainerLogEvent::end(), Then::Nothing)),
+            Then::Nothing => return None,
         }
         let stopping = self.app.stopping.clone();
         loop {
@@ -131,16 +173,34 @@ impl Follower {
                 () = stopping.cancelled() => return None,
                 () = tokio::time::sleep_until(recheck) => {
                     self.checked = Instant::now();
-                    if !self.caller.is_still_good(&self.app).await.unwrap_or(false) {
-                        return None;
+                    match self.caller.is_still_good(&self.app).await {
+                        Ok(true) => {}
+                        Ok(false) => return None,
+                        Err(_) => {
+                            let event = ContainerLogEvent::error("internal", "your right to read cannot be looked up");
+                            return Some(self.tell(event, Then::Ends));
+                        }
                     }
                 }
                 lines = self.following.next() => {
-                    self.ended = lines.is_none();
-                    return Some((ContainerLogEvent { text: lines.unwrap_or_default() }, self));
+                    let (event, then) = told(lines);
+                    return Some(self.tell(event, then));
                 }
             }
         }
+    }
+
+    fn tell(self, event: ContainerLogEvent, then: Then) -> (ContainerLogEvent, Self) {
+        (event, Self { then, ..self })
+    }
+}
+
+/// How the reader hears of what was read.
+fn told(lines: Result<Option<String>, NotReadable>) -> (ContainerLogEvent, Then) {
+    match lines {
+        Ok(Some(text)) => (ContainerLogEvent::lines(text), Then::Reads),
+        Ok(None) => (ContainerLogEvent::end(), Then::Nothing),
+        Err(e) => (ContainerLogEvent::error(e.code, &e.message), Then::Ends),
     }
 }
 
@@ -179,6 +239,15 @@ impl From<NotReadable> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_told_before_the_end() {
+        let failed = NotReadable { code: "ssh_unreachable", message: "the connection ended".into() };
+        let (event, then) = told(Err(failed));
+        let error = event.error.expect("an error");
+        assert_eq!((error.code.as_str(), then), ("ssh_unreachable", Then::Ends));
+        assert_eq!((told(Ok(None)).1, told(Ok(Some("a".into()))).1), (Then::Nothing, Then::Reads));
+    }
 
     #[test]
     fn moments_and_how_long_ago() {
