@@ -1,7 +1,7 @@
 //! What the containers of a component print: its last lines, and a stream that follows.
 //!
 //! Invariants: a client has a few readers, each of whom holds one connection to a server and a few lines; a stream ends soon
-//! after its reader's right to read, with the server, or after a quarter of an hour. Absent: reading at the server and
+//! after its reader's right to read, with the server, after a quarter of an hour, or after so many bytes. Absent: reading at the server and
 //! masking secrets (`shared::container_logs`).
 
 use std::{sync::Arc, time::Duration};
@@ -10,7 +10,7 @@ use futures::{StreamExt, stream, stream::BoxStream};
 use poem::{http::StatusCode, web::sse::Event};
 use poem_openapi::{Object, payload::EventStream, types::ToJSON};
 use shared::{
-    container_logs::{Extent, Following, MOST_LINES, NotReadable, Reader, Which},
+    container_logs::{Extent, Following, MOST_BYTES, MOST_LINES, NotReadable, Reader, Which},
     domain::{ClientId, DeploymentId, component::ComponentName},
     store::deployments::{self, Deployment},
 };
@@ -44,6 +44,9 @@ pub struct ContainerLogEvent {
     /// Only in the event `error`.
     #[oai(skip_serializing_if_is_none)]
     pub error: Option<ContainerLogError>,
+    /// Only in the event `end`: `byte_limit` when there may be more, and one reader was sent enough.
+    #[oai(skip_serializing_if_is_none)]
+    pub reason: Option<String>,
 }
 
 /// Why logs cannot be read on.
@@ -56,16 +59,16 @@ pub struct ContainerLogError {
 
 impl ContainerLogEvent {
     fn lines(text: String) -> Self {
-        Self { text, error: None }
+        Self { text, ..Self::default() }
     }
 
     fn error(code: &str, message: impl ToString) -> Self {
         let error = ContainerLogError { code: code.to_owned(), message: message.to_string() };
-        Self { text: String::new(), error: Some(error) }
+        Self { error: Some(error), ..Self::default() }
     }
 
-    fn end() -> Self {
-        Self::default()
+    fn end(reason: Option<&str>) -> Self {
+        Self { reason: reason.map(str::to_owned), ..Self::default() }
     }
 }
 
@@ -124,6 +127,7 @@ pub async fn follow(app: &Arc<App>, caller: &Caller, asked: Asked) -> Result<Con
         app: app.clone(),
         caller: caller.clone(),
         checked: Instant::now(),
+        sent: 0,
         then: Then::Reads,
         _place: opened.place,
     };
@@ -144,8 +148,8 @@ fn event(event: ContainerLogEvent) -> Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Reads,
-    /// The event `end`.
-    Ends,
+    /// The event `end`, with a reason.
+    Ends(Option<&'static str>),
     Nothing,
 }
 
@@ -154,6 +158,8 @@ struct Follower {
     app: Arc<App>,
     caller: Caller,
     checked: Instant,
+    /// Bytes of lines.
+    sent: usize,
     then: Then,
     _place: Place<ClientId>,
 }
@@ -162,7 +168,7 @@ impl Follower {
     async fn next(mut self) -> Option<(ContainerLogEvent, Self)> {
         match self.then {
             Then::Reads => {}
-            Then::Ends => return Some(self.tell(ContainerLogEvent::end(), Then::Nothing)),
+            Then::Ends(reason) => return Some(self.tell(ContainerLogEvent::end(reason), Then::Nothing)),
             Then::Nothing => return None,
         }
         let stopping = self.app.stopping.clone();
@@ -178,12 +184,12 @@ impl Follower {
                         Ok(false) => return None,
                         Err(_) => {
                             let event = ContainerLogEvent::error("internal", "your right to read cannot be looked up");
-                            return Some(self.tell(event, Then::Ends));
+                            return Some(self.tell(event, Then::Ends(None)));
                         }
                     }
                 }
                 lines = self.following.next() => {
-                    let (event, then) = told(lines);
+                    let (event, then) = told(lines, &mut self.sent);
                     return Some(self.tell(event, then));
                 }
             }
@@ -195,12 +201,16 @@ impl Follower {
     }
 }
 
-/// How the reader hears of what was read.
-fn told(lines: Result<Option<String>, NotReadable>) -> (ContainerLogEvent, Then) {
+/// How the reader, who was sent so many bytes, hears of what was read.
+fn told(lines: Result<Option<String>, NotReadable>, sent: &mut usize) -> (ContainerLogEvent, Then) {
     match lines {
-        Ok(Some(text)) => (ContainerLogEvent::lines(text), Then::Reads),
-        Ok(None) => (ContainerLogEvent::end(), Then::Nothing),
-        Err(e) => (ContainerLogEvent::error(e.code, &e.message), Then::Ends),
+        Ok(Some(text)) => {
+            *sent = sent.saturating_add(text.len());
+            let then = if *sent < MOST_BYTES { Then::Reads } else { Then::Ends(Some("byte_limit")) };
+            (ContainerLogEvent::lines(text), then)
+        }
+        Ok(None) => (ContainerLogEvent::end(None), Then::Nothing),
+        Err(e) => (ContainerLogEvent::error(e.code, &e.message), Then::Ends(None)),
     }
 }
 
@@ -243,10 +253,24 @@ mod tests {
     #[test]
     fn a_failure_is_told_before_the_end() {
         let failed = NotReadable { code: "ssh_unreachable", message: "the connection ended".into() };
-        let (event, then) = told(Err(failed));
+        let mut sent = 0;
+        let (event, then) = told(Err(failed), &mut sent);
         let error = event.error.expect("an error");
-        assert_eq!((error.code.as_str(), then), ("ssh_unreachable", Then::Ends));
-        assert_eq!((told(Ok(None)).1, told(Ok(Some("a".into()))).1), (Then::Nothing, Then::Reads));
+        assert_eq!((error.code.as_str(), then), ("ssh_unreachable", Then::Ends(None)));
+        assert_eq!(told(Ok(None), &mut sent).1, Then::Nothing);
+    }
+
+    #[test]
+    fn a_reader_that_was_sent_enough_is_told_so_at_the_end() {
+        let (mut sent, mut events) = (0, 0);
+        let reason = loop {
+            match told(Ok(Some("x".repeat(1 << 20))), &mut sent).1 {
+                Then::Reads => events += 1,
+                Then::Ends(reason) => break reason,
+                Then::Nothing => panic!("it ends without a word"),
+            }
+        };
+        assert_eq!((reason, events, sent), (Some("byte_limit"), 31, MOST_BYTES));
     }
 
     #[test]

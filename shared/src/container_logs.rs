@@ -25,6 +25,8 @@ use crate::{
 pub const MOST_LINES: u32 = 5000;
 /// How long they can be followed.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// How many bytes of them a follower gets.
+pub const MOST_BYTES: usize = 32 * 1024 * 1024;
 const ONE_READ: Duration = Duration::from_secs(60);
 
 /// Arguments: a label, its value, the component, lines, unix seconds or nothing. Prints the last lines of all containers in
