@@ -4,7 +4,7 @@
 //! after its reader's right to read, with the server, after a quarter of an hour, or after so many bytes. Absent: reading at the server and
 //! masking secrets (`shared::container_logs`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::{StreamExt, stream, stream::BoxStream};
 use poem::{http::StatusCode, web::sse::Event};
@@ -16,15 +16,18 @@ use shared::{
 };
 use tokio::time::Instant;
 
-use crate::{app::App, auth::Caller, crowd::Place, problem::Problem};
+use crate::{
+    app::App,
+    auth::Caller,
+    crowd::Place,
+    logs::{KEEP_ALIVE, RECHECK},
+    problem::Problem,
+};
 
 /// Readers at once, in all and of one client.
 pub const READERS: usize = 50;
 pub const READERS_OF_ONE: usize = 5;
 const USUAL_LINES: u32 = 200;
-/// How long a reader whose session or key ended may read on.
-const RECHECK: Duration = Duration::from_secs(5);
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
