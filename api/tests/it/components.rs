@@ -68,6 +68,10 @@ async fn components_are_kept_as_they_were_said_and_refused_when_they_do_not_fit(
         let reply = r.set(&t, name, spec).await;
         reply.problem(422, code);
     }
+    let env: serde_json::Map<_, _> = (0..9).map(|n| (format!("V{n}"), json!("x".repeat(16_000)))).collect();
+    let large = json!({"kind": "worker", "env": env});
+    r.set(&t, "large", large.clone()).await.ok(200);
+    r.set(&t, "larger", large).await.problem(422, "components_too_large");
     // Nothing may be left that leads to what is gone.
     let of = |name: &str| t.call("DELETE", &format!("{path}/{name}")).token(&r.token).send();
     of("db").await.problem(422, "unknown_component");
