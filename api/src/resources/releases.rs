@@ -43,7 +43,8 @@ pub struct Releases;
 struct NewDeploymentRequest {
     customer_id: Option<Typed<CustomerId>>,
     server_id: Option<Typed<ServerId>>,
-    /// A successful build of the app. The app's current image is taken when neither this nor `image_digest` is given.
+    /// A successful build of the app. The app's current image is taken when neither this nor `image_digest` is given. An app
+    /// of which no component runs an image that a build makes takes neither.
     build_id: Option<Typed<BuildId>>,
     /// An image that a build of the app made: `sha256:` and 64 hexadecimal digits. The other components get the images of
     /// the same build.
@@ -102,6 +103,10 @@ async fn release(
     let topology = plans::topology(tx, &deployed).await?;
     let build = match plans::needs_build(&topology) {
         true => Some(choose_build(tx, caller, &deployed, &request).await?),
+        false if request.build_id.is_some() || request.image_digest.is_some() => {
+            let detail = "No component of the app runs an image that a build makes. Leave build_id and image_digest out.";
+            return Err(Problem::invalid("build_not_used", detail));
+        }
         false => None,
     };
     let images = build.as_ref().map_or(&[][..], |build| &build.images);

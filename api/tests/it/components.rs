@@ -145,6 +145,9 @@ async fn an_app_of_public_images_needs_no_build_and_one_without_web_no_domain() 
     let image = format!("docker.io/library/busybox@sha256:{}", "0a".repeat(32));
     r.set(&t, "jobs", json!({"kind": "worker", "image": image, "command": ["sleep", "infinity"]})).await.ok(200);
     r.deploy(&t, json!({"domain": "a.example.com"})).await.problem(422, "domain_without_web");
+    for unused in [json!({"build_id": r.server}), json!({"image_digest": format!("sha256:{}", "0a".repeat(32))})] {
+        r.deploy(&t, unused).await.problem(422, "build_not_used");
+    }
     let made = r.deploy(&t, json!({})).await.ok(202);
     assert!(made.get("domain").is_none() && made.get("url").is_none() && made.get("build_id").is_none(), "{made}");
     assert_eq!(made["image_repository"], "docker.io/library/busybox");
