@@ -2,6 +2,8 @@
 //!
 //! Invariant: everything the deployment needs is frozen here, so a change of the app meanwhile does not reach it.
 
+use std::collections::BTreeSet;
+
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use shared::{
     domain::{
@@ -150,7 +152,7 @@ pub async fn begin_release(
 ) -> Result<Deployment, Problem> {
     let client = new.client;
     claim_domains(app, tx, &new.plan, &domains::Holder { client, app: new.app, server: server.id }).await?;
-    for domain in new.plan.all_domains() {
+    for domain in in_order(&new.plan) {
         names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
     }
     deployments::insert(tx, &app.db, new).await?;
@@ -239,6 +241,11 @@ async fn built(tx: &mut Tx, build: Build) -> Result<Built, Problem> {
     }
 }
 
+/// Everybody takes domains in this order, so that no two requests wait for each other.
+fn in_order(plan: &ReleasePlan) -> BTreeSet<&DomainName> {
+    plan.all_domains().collect()
+}
+
 /// Claims all domains of a plan. One that no deployment serves any more, nor may come to serve, is free.
 pub async fn claim_domains(
     app: &App,
@@ -246,7 +253,7 @@ pub async fn claim_domains(
     plan: &ReleasePlan,
     holder: &domains::Holder,
 ) -> Result<(), Problem> {
-    for domain in plan.all_domains() {
+    for domain in in_order(plan) {
         domains::release_stale(tx, domain).await?;
         if !domains::claim(tx, app.db.now_ms(), domain, holder).await? {
             return Err(Problem::conflict("domain_taken", format!("Another app or server answers at {domain}.")));
