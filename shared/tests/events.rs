@@ -70,6 +70,10 @@ async fn emit(db: &Db, client: ClientId, kind: Type, once: Option<Once<'_>>) -> 
     emitted
 }
 
+async fn counted(db: &Db, query: &'static str) -> i64 {
+    sql(query).fetch_one(db, |r| r.int("n")).await.unwrap()
+}
+
 async fn deliveries_of(db: &Db, client: ClientId, event: EventId) -> Vec<deliveries::Delivery> {
     deliveries::list(db, client, event, None, 100).await.unwrap()
 }
@@ -164,9 +168,9 @@ async fn what_is_rolled_back_is_not_told(scratch: &Scratch) {
     assert!(events::emit(&mut tx, db, new).await.unwrap().is_some());
     drop(tx);
     for table in ["select count(*) as n from events", "select count(*) as n from event_deliveries"] {
-        assert_eq!(sql(table).fetch_one(db, |r| r.int("n")).await.unwrap(), 0, "{table}");
+        assert_eq!(counted(db, table).await, 0, "{table}");
     }
-    assert_eq!(sql("select count(*) as n from jobs").fetch_one(db, |r| r.int("n")).await.unwrap(), 0);
+    assert_eq!(counted(db, "select count(*) as n from jobs").await, 0);
     assert!(emit(db, client, Type::DiskHigh, once).await.is_some(), "the key is free");
 }
 
@@ -194,8 +198,7 @@ async fn of_many_who_tell_the_same_at_once_one_does(scratch: &Scratch) {
     let once = Some(Once { key: "disk.high:1", within: Duration::from_secs(60) });
     let all = futures::future::join_all((0..10).map(|_| emit(db, client, Type::DiskHigh, once))).await;
     assert_eq!(all.into_iter().flatten().count(), 1);
-    let made = sql("select count(*) as n from event_deliveries").fetch_one(db, |r| r.int("n")).await;
-    assert_eq!(made.unwrap(), 1);
+    assert_eq!(counted(db, "select count(*) as n from event_deliveries").await, 1);
 }
 
 async fn only_the_attempt_that_runs_writes_what_became_of_it(scratch: &Scratch) {
@@ -287,9 +290,9 @@ async fn a_deleted_endpoint_has_no_secret_and_gets_nothing(scratch: &Scratch) {
     assert!(endpoints::delete(&mut tx, db, client, id).await.unwrap());
     assert!(!endpoints::delete(&mut tx, db, client, id).await.unwrap());
     tx.commit().await.unwrap();
-    let left = sql("select count(*) as n from webhook_endpoints
-                    where secret_sealed is not null or old_secret_sealed is not null or url <> ''");
-    assert_eq!(left.fetch_one(db, |r| r.int("n")).await.unwrap(), 0);
+    let left = "select count(*) as n from webhook_endpoints
+                where secret_sealed is not null or old_secret_sealed is not null or url <> ''";
+    assert_eq!(counted(db, left).await, 0);
     let delivery = &deliveries_of(db, client, event).await[0];
     assert_eq!((delivery.status, delivery.error.as_deref()), (DeliveryStatus::Failed, Some("The endpoint was deleted.")));
     let fence = claim(db, delivery.id, 1).await;
@@ -342,8 +345,7 @@ async fn what_is_old_is_forgotten_unless_it_is_on_its_way(scratch: &Scratch) {
     tx.commit().await.unwrap();
     let left = async || {
         endpoints::purge(db, all + 60_000).await.unwrap();
-        let count = sql("select count(*) as n from webhook_endpoints").fetch_one(db, |r| r.int("n")).await;
-        count.unwrap()
+        counted(db, "select count(*) as n from webhook_endpoints").await
     };
     assert_eq!(left().await, 1, "a delivery names it");
     sql("delete from event_deliveries").execute(db).await.unwrap();
