@@ -294,7 +294,10 @@ async fn a_deleted_endpoint_has_no_secret_and_gets_nothing(scratch: &Scratch) {
                 where secret_sealed is not null or old_secret_sealed is not null or url <> ''";
     assert_eq!(counted(db, left).await, 0);
     let delivery = &deliveries_of(db, client, event).await[0];
-    assert_eq!((delivery.status, delivery.error.as_deref()), (DeliveryStatus::Failed, Some("The endpoint was deleted.")));
+    assert_eq!(
+        (delivery.status, delivery.error.as_deref()),
+        (DeliveryStatus::Failed, Some("The endpoint was deleted."))
+    );
     let fence = claim(db, delivery.id, 1).await;
     assert!(deliveries::load(db, fence.job, delivery.id).await.unwrap().is_none(), "there is nothing to send");
     let later = emit(db, client, Type::DiskHigh, None).await.unwrap();
@@ -320,7 +323,10 @@ async fn what_waits_for_an_endpoint_fails_when_it_is_disabled(scratch: &Scratch)
     let disabled = Endpoint { status: EndpointStatus::Disabled, ..renamed };
     assert!(endpoints::update(&mut tx, db, &disabled).await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!((statuses(id).await, statuses(other).await), (vec![DeliveryStatus::Failed], vec![DeliveryStatus::Pending]));
+    assert_eq!(
+        (statuses(id).await, statuses(other).await),
+        (vec![DeliveryStatus::Failed], vec![DeliveryStatus::Pending])
+    );
 }
 
 async fn what_is_old_is_forgotten_unless_it_is_on_its_way(scratch: &Scratch) {

@@ -272,7 +272,7 @@ async fn a_release_that_ends_badly_is_told_once(scratch: &Scratch) {
     let events = told().await;
     assert_eq!(events.len(), 1);
     let (kind, data) = &events[0];
-    assert_eq!(*kind, EventType::DeploymentFailed);
+    assert_eq!(*kind, EventType::DeploymentFailed.as_str());
     assert_eq!((&data["deployment_id"], &data["code"]), (&id.to_string().into(), &"start_failed".into()));
     assert_eq!((&data["domain"], &data["app_id"]), (&"shop.example.com".into(), &w.holder.app.to_string().into()));
     assert_eq!(data["message"].as_str().map(str::len), Some(1000));
@@ -287,7 +287,7 @@ async fn a_release_that_ends_badly_is_told_once(scratch: &Scratch) {
     let ended = deployments::fail_unfenced(&mut tx, &w.db, second, Status::RolledBack, "gave_up", "lost").await;
     assert!(ended.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(told().await[0].0, EventType::DeploymentRolledBack);
+    assert_eq!(told().await[0].0, EventType::DeploymentRolledBack.as_str());
 
     let (third, fence) = w.release().await;
     assert!(fail(fence, third, Status::Cancelled).await);

@@ -70,12 +70,7 @@ struct DeliveryView {
 }
 
 pub fn view(event: Event) -> EventView {
-    EventView {
-        id: Typed(event.id),
-        kind: event.kind,
-        data: Any(event.data),
-        created_at: Moment(event.created_at),
-    }
+    EventView { id: Typed(event.id), kind: event.kind, data: Any(event.data), created_at: Moment(event.created_at) }
 }
 
 fn delivery_view(delivery: Delivery) -> DeliveryView {

@@ -106,7 +106,8 @@ async fn release(
     let build = match plans::needs_build(&topology) {
         true => Some(choose_build(tx, caller, &deployed, &request).await?),
         false if request.build_id.is_some() || request.image_digest.is_some() => {
-            let detail = "No component of the app runs an image that a build makes. Leave build_id and image_digest out.";
+            let detail =
+                "No component of the app runs an image that a build makes. Leave build_id and image_digest out.";
             return Err(Problem::invalid("build_not_used", detail));
         }
         false => None,

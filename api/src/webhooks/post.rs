@@ -167,7 +167,7 @@ fn reason(error: &reqwest::Error) -> String {
     } else {
         "There is no answer"
     };
-    let causes = || std::iter::successors(error.source(), |cause| cause.source());
+    let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
     if let Some(not_sent) = causes().find_map(|cause| cause.downcast_ref::<NotSent>()) {
         return not_sent.to_string();
     }

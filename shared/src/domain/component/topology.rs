@@ -108,7 +108,10 @@ impl Topology {
         let size = |component: &Component| serde_json::to_vec(component).map_or(MAX_STORED + 1, |bytes| bytes.len());
         if self.iter().map(size).sum::<usize>() > MAX_STORED {
             let most = MAX_STORED / 1024;
-            return wrong("components_too_large", format!("All components of an app have at most {most} KiB together."));
+            return wrong(
+                "components_too_large",
+                format!("All components of an app have at most {most} KiB together."),
+            );
         }
         Ok(())
     }
