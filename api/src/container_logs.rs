@@ -1,30 +1,33 @@
 //! What the containers of a component print: its last lines, and a stream that follows.
 //!
 //! Invariants: a client has a few readers, each of whom holds one connection to a server and a few lines; a stream ends soon
-//! after its reader's right to read, with the server, or after a quarter of an hour. Absent: reading at the server and
+//! after its reader's right to read, with the server, after a quarter of an hour, or after so many bytes. Absent: reading at the server and
 //! masking secrets (`shared::container_logs`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::{StreamExt, stream, stream::BoxStream};
 use poem::{http::StatusCode, web::sse::Event};
 use poem_openapi::{Object, payload::EventStream, types::ToJSON};
 use shared::{
-    container_logs::{Extent, Following, MOST_LINES, NotReadable, Reader, Which},
+    container_logs::{Extent, Following, MOST_BYTES, MOST_LINES, NotReadable, Reader, Which},
     domain::{ClientId, DeploymentId, component::ComponentName},
     store::deployments::{self, Deployment},
 };
 use tokio::time::Instant;
 
-use crate::{app::App, auth::Caller, crowd::Place, problem::Problem};
+use crate::{
+    app::App,
+    auth::Caller,
+    crowd::Place,
+    logs::{KEEP_ALIVE, RECHECK},
+    problem::Problem,
+};
 
 /// Readers at once, in all and of one client.
 pub const READERS: usize = 50;
 pub const READERS_OF_ONE: usize = 5;
 const USUAL_LINES: u32 = 200;
-/// How long a reader whose session or key ended may read on.
-const RECHECK: Duration = Duration::from_secs(5);
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -35,11 +38,41 @@ pub struct Asked {
     pub since: Option<String>,
 }
 
-/// Some lines of a component's containers. The last event has the type `end` and no lines.
-#[derive(Object, Clone)]
+/// Some lines of a component's containers. The last event has the type `end` and no lines; when the logs cannot be read on,
+/// one of the type `error` before it says why.
+#[derive(Object, Clone, Default)]
 pub struct ContainerLogEvent {
     /// Lines, each with its time in front.
     pub text: String,
+    /// Only in the event `error`.
+    #[oai(skip_serializing_if_is_none)]
+    pub error: Option<ContainerLogError>,
+    /// Only in the event `end`: `byte_limit` when there may be more, and one reader was sent enough.
+    #[oai(skip_serializing_if_is_none)]
+    pub reason: Option<String>,
+}
+
+/// Why logs cannot be read on.
+#[derive(Object, Clone)]
+pub struct ContainerLogError {
+    pub code: String,
+    /// In words.
+    pub message: String,
+}
+
+impl ContainerLogEvent {
+    fn lines(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+
+    fn error(code: &str, message: impl ToString) -> Self {
+        let error = ContainerLogError { code: code.to_owned(), message: message.to_string() };
+        Self { error: Some(error), ..Self::default() }
+    }
+
+    fn end(reason: Option<&str>) -> Self {
+        Self { reason: reason.map(str::to_owned), ..Self::default() }
+    }
 }
 
 pub type ContainerLogStream = EventStream<BoxStream<'static, ContainerLogEvent>>;
@@ -97,7 +130,8 @@ pub async fn follow(app: &Arc<App>, caller: &Caller, asked: Asked) -> Result<Con
         app: app.clone(),
         caller: caller.clone(),
         checked: Instant::now(),
-        ended: false,
+        sent: 0,
+        then: Then::Reads,
         _place: opened.place,
     };
     let events = stream::unfold(follower, Follower::next).boxed();
@@ -106,7 +140,20 @@ pub async fn follow(app: &Arc<App>, caller: &Caller, asked: Asked) -> Result<Con
 
 fn event(event: ContainerLogEvent) -> Event {
     let message = Event::message(event.to_json_string());
-    if event.text.is_empty() { message.event_type("end") } else { message }
+    match (event.error, event.text.is_empty()) {
+        (Some(_), _) => message.event_type("error"),
+        (None, true) => message.event_type("end"),
+        (None, false) => message,
+    }
+}
+
+/// What comes after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Reads,
+    /// The event `end`, with a reason.
+    Ends(Option<&'static str>),
+    Nothing,
 }
 
 struct Follower {
@@ -114,14 +161,18 @@ struct Follower {
     app: Arc<App>,
     caller: Caller,
     checked: Instant,
-    ended: bool,
+    /// Bytes of lines.
+    sent: usize,
+    then: Then,
     _place: Place<ClientId>,
 }
 
 impl Follower {
     async fn next(mut self) -> Option<(ContainerLogEvent, Self)> {
-        if self.ended {
-            return None;
+        match self.then {
+            Then::Reads => {}
+            Then::Ends(reason) => return Some(self.tell(ContainerLogEvent::end(reason), Then::Nothing)),
+            Then::Nothing => return None,
         }
         let stopping = self.app.stopping.clone();
         loop {
@@ -131,16 +182,38 @@ impl Follower {
                 () = stopping.cancelled() => return None,
                 () = tokio::time::sleep_until(recheck) => {
                     self.checked = Instant::now();
-                    if !self.caller.is_still_good(&self.app).await.unwrap_or(false) {
-                        return None;
+                    match self.caller.is_still_good(&self.app).await {
+                        Ok(true) => {}
+                        Ok(false) => return None,
+                        Err(_) => {
+                            let event = ContainerLogEvent::error("internal", "your right to read cannot be looked up");
+                            return Some(self.tell(event, Then::Ends(None)));
+                        }
                     }
                 }
                 lines = self.following.next() => {
-                    self.ended = lines.is_none();
-                    return Some((ContainerLogEvent { text: lines.unwrap_or_default() }, self));
+                    let (event, then) = told(lines, &mut self.sent);
+                    return Some(self.tell(event, then));
                 }
             }
         }
+    }
+
+    fn tell(self, event: ContainerLogEvent, then: Then) -> (ContainerLogEvent, Self) {
+        (event, Self { then, ..self })
+    }
+}
+
+/// How the reader, who was sent so many bytes, hears of what was read.
+fn told(lines: Result<Option<String>, NotReadable>, sent: &mut usize) -> (ContainerLogEvent, Then) {
+    match lines {
+        Ok(Some(text)) => {
+            *sent = sent.saturating_add(text.len());
+            let then = if *sent < MOST_BYTES { Then::Reads } else { Then::Ends(Some("byte_limit")) };
+            (ContainerLogEvent::lines(text), then)
+        }
+        Ok(None) => (ContainerLogEvent::end(None), Then::Nothing),
+        Err(e) => (ContainerLogEvent::error(e.code, &e.message), Then::Ends(None)),
     }
 }
 
@@ -179,6 +252,29 @@ impl From<NotReadable> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_told_before_the_end() {
+        let failed = NotReadable { code: "ssh_unreachable", message: "the connection ended".into() };
+        let mut sent = 0;
+        let (event, then) = told(Err(failed), &mut sent);
+        let error = event.error.expect("an error");
+        assert_eq!((error.code.as_str(), then), ("ssh_unreachable", Then::Ends(None)));
+        assert_eq!(told(Ok(None), &mut sent).1, Then::Nothing);
+    }
+
+    #[test]
+    fn a_reader_that_was_sent_enough_is_told_so_at_the_end() {
+        let (mut sent, mut events) = (0, 0);
+        let reason = loop {
+            match told(Ok(Some("x".repeat(1 << 20))), &mut sent).1 {
+                Then::Reads => events += 1,
+                Then::Ends(reason) => break reason,
+                Then::Nothing => panic!("it ends without a word"),
+            }
+        };
+        assert_eq!((reason, events, sent), (Some("byte_limit"), 31, MOST_BYTES));
+    }
 
     #[test]
     fn moments_and_how_long_ago() {

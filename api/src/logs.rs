@@ -27,9 +27,9 @@ use crate::{app::App, auth::Caller, crowd::Place, problem::Problem};
 const POLL: Duration = Duration::from_millis(250);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
 /// That a reader went away is noticed when the second of these cannot be sent.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a reader whose session or key ended may read on.
-const RECHECK: Duration = Duration::from_secs(5);
+pub const RECHECK: Duration = Duration::from_secs(5);
 /// A reader that is cut off after this long continues with its last id.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// A reader holds this many in memory.

@@ -1,6 +1,6 @@
 -- What happens to a client's things, and where it wants to hear of it.
 
-insert into queues (kind, max_running_per_client) values ('notify', 4);
+insert into queues (kind, max_running_per_client) values ('notify', 3);
 
 -- Where events are sent. `event_types` names those that are wanted, parted by commas; empty is all. For a while after a
 -- change of the secret both are used. A deleted endpoint keeps its row for its deliveries, without its secrets.
@@ -61,3 +61,4 @@ create index event_deliveries_event on event_deliveries (event_id, id);
 create index event_deliveries_endpoint on event_deliveries (endpoint_id);
 create index event_deliveries_job on event_deliveries (job_id);
 create index event_deliveries_pending on event_deliveries (client_id) where status = 'pending';
+create index event_deliveries_waiting on event_deliveries (endpoint_id, id) where status = 'pending';

@@ -1,6 +1,6 @@
 -- What is seen on servers, and asking for a live release to be put right.
 
-insert into queues (kind, max_running_per_client) values ('observe', 16);
+insert into queues (kind, max_running_per_client) values ('observe', 4);
 
 -- The last look at each server. `facts` is what the last one that succeeded found, as JSON, and `observed_at` its time;
 -- failures are counted since then. `reachable` is what the client was told last.

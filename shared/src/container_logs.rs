@@ -25,6 +25,8 @@ use crate::{
 pub const MOST_LINES: u32 = 5000;
 /// How long they can be followed.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// How many bytes of them a follower gets.
+pub const MOST_BYTES: usize = 32 * 1024 * 1024;
 const ONE_READ: Duration = Duration::from_secs(60);
 
 /// Arguments: a label, its value, the component, lines, unix seconds or nothing. Prints the last lines of all containers in
@@ -122,7 +124,7 @@ impl Reader<'_> {
         args.push(LONGEST.as_secs().to_string());
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let followed = session.follow(FOLLOW, &args, LONGEST).await.map_err(Failure::from)?;
-        Ok(Following { followed: Some(followed), filter, _session: session })
+        Ok(Following { followed: Some(followed), failed: None, filter, _session: session })
     }
 
     async fn connect(&self, deployment: &Deployment) -> Result<Session, Failure> {
@@ -163,25 +165,34 @@ fn arguments(which: Which<'_>, extent: Extent) -> [String; 5] {
 /// Logs that are being followed. Dropping it ends the reading at the server.
 pub struct Following {
     followed: Option<Followed>,
+    /// Why it cannot be read on, until that is told.
+    failed: Option<NotReadable>,
     filter: LogFilter,
     _session: Session,
 }
 
 impl Following {
-    /// The next lines; `None` when there will be no more.
-    pub async fn next(&mut self) -> Option<String> {
+    /// The next lines; `None` when there will be no more. What was read before a failure is told before it.
+    pub async fn next(&mut self) -> Result<Option<String>, NotReadable> {
         loop {
-            let lines = match self.followed.as_mut()?.next().await {
-                Some(bytes) => self.filter.push(&bytes),
-                None => {
-                    self.followed = None;
-                    self.filter.finish()
+            let Some(followed) = self.followed.as_mut() else { return self.failed.take().map_or(Ok(None), Err) };
+            let lines = match followed.next().await {
+                Ok(Some(bytes)) => self.filter.push(&bytes),
+                Ok(None) => self.finish(),
+                Err(e) => {
+                    self.failed = Some(Failure::from(e).into());
+                    self.finish()
                 }
             };
             if !lines.is_empty() {
-                return Some(lines.join("\n"));
+                return Ok(Some(lines.join("\n")));
             }
         }
+    }
+
+    fn finish(&mut self) -> Vec<String> {
+        self.followed = None;
+        self.filter.finish()
     }
 }
 

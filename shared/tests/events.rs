@@ -23,12 +23,15 @@ use shared::{
 
 shared::on_both_databases! {
     an_event_goes_to_the_endpoints_that_want_it,
+    a_type_that_a_newer_version_wrote_is_read_and_sent,
     what_is_rolled_back_is_not_told,
     the_same_is_told_once_within_its_time,
     of_many_who_tell_the_same_at_once_one_does,
     only_the_attempt_that_runs_writes_what_became_of_it,
     an_ended_delivery_begins_again_with_a_job_of_its_own,
+    too_many_for_one_endpoint_are_given_up_oldest_first,
     a_deleted_endpoint_has_no_secret_and_gets_nothing,
+    what_waits_for_an_endpoint_fails_when_it_is_disabled,
     what_is_old_is_forgotten_unless_it_is_on_its_way,
 }
 
@@ -65,6 +68,10 @@ async fn emit(db: &Db, client: ClientId, kind: Type, once: Option<Once<'_>>) -> 
     let emitted = events::emit(&mut tx, db, NewEvent { client, kind, data, once }).await.unwrap();
     tx.commit().await.unwrap();
     emitted
+}
+
+async fn counted(db: &Db, query: &'static str) -> i64 {
+    sql(query).fetch_one(db, |r| r.int("n")).await.unwrap()
 }
 
 async fn deliveries_of(db: &Db, client: ClientId, event: EventId) -> Vec<deliveries::Delivery> {
@@ -123,7 +130,7 @@ async fn an_event_goes_to_the_endpoints_that_want_it(scratch: &Scratch) {
     }
     assert_eq!(events::get(db, other, event).await.unwrap(), None);
     let stored = events::get(db, client, event).await.unwrap().unwrap();
-    assert_eq!((stored.kind, stored.data), (Type::DiskHigh, json!({"server_id": "s"})));
+    assert_eq!((stored.kind.as_str(), stored.data), ("disk.high", json!({"server_id": "s"})));
     // What waits for receivers does not take the place of the client's builds.
     assert_eq!(count(db, client, Counted::QueuedJobs, 0).await.unwrap(), 0);
     assert_eq!(count(db, client, Counted::Deliveries, 0).await.unwrap(), 2);
@@ -137,6 +144,20 @@ async fn an_event_goes_to_the_endpoints_that_want_it(scratch: &Scratch) {
     assert_eq!(list.iter().map(|e| e.id).collect::<Vec<_>>(), [event]);
 }
 
+async fn a_type_that_a_newer_version_wrote_is_read_and_sent(scratch: &Scratch) {
+    let db = &scratch.db;
+    let client = add_client(db).await;
+    add_endpoint(db, client, &[]).await;
+    let event = emit(db, client, Type::DiskHigh, None).await.unwrap();
+    let newer = sql("update events set type = 'a.later_one' where id = $1").text(event);
+    newer.execute(db).await.unwrap();
+    let all = events::list(db, client, Which { kind: None, before: None, limit: 10 }).await.unwrap();
+    assert_eq!(all.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>(), ["a.later_one"]);
+    let delivery = deliveries_of(db, client, event).await[0].id;
+    let fence = claim(db, delivery, 1).await;
+    assert_eq!(deliveries::load(db, fence.job, delivery).await.unwrap().unwrap().kind, "a.later_one");
+}
+
 async fn what_is_rolled_back_is_not_told(scratch: &Scratch) {
     let db = &scratch.db;
     let client = add_client(db).await;
@@ -147,9 +168,9 @@ async fn what_is_rolled_back_is_not_told(scratch: &Scratch) {
     assert!(events::emit(&mut tx, db, new).await.unwrap().is_some());
     drop(tx);
     for table in ["select count(*) as n from events", "select count(*) as n from event_deliveries"] {
-        assert_eq!(sql(table).fetch_one(db, |r| r.int("n")).await.unwrap(), 0, "{table}");
+        assert_eq!(counted(db, table).await, 0, "{table}");
     }
-    assert_eq!(sql("select count(*) as n from jobs").fetch_one(db, |r| r.int("n")).await.unwrap(), 0);
+    assert_eq!(counted(db, "select count(*) as n from jobs").await, 0);
     assert!(emit(db, client, Type::DiskHigh, once).await.is_some(), "the key is free");
 }
 
@@ -177,8 +198,7 @@ async fn of_many_who_tell_the_same_at_once_one_does(scratch: &Scratch) {
     let once = Some(Once { key: "disk.high:1", within: Duration::from_secs(60) });
     let all = futures::future::join_all((0..10).map(|_| emit(db, client, Type::DiskHigh, once))).await;
     assert_eq!(all.into_iter().flatten().count(), 1);
-    let made = sql("select count(*) as n from event_deliveries").fetch_one(db, |r| r.int("n")).await;
-    assert_eq!(made.unwrap(), 1);
+    assert_eq!(counted(db, "select count(*) as n from event_deliveries").await, 1);
 }
 
 async fn only_the_attempt_that_runs_writes_what_became_of_it(scratch: &Scratch) {
@@ -192,7 +212,7 @@ async fn only_the_attempt_that_runs_writes_what_became_of_it(scratch: &Scratch) 
     let second = claim(db, id, 2).await;
     assert!(!record(db, first, id, DeliveryStatus::Failed).await, "a lost attempt");
     let parcel = deliveries::load(db, second.job, id).await.unwrap().unwrap();
-    assert_eq!((parcel.attempts, parcel.next_at, parcel.kind), (1, 5, Type::DiskHigh));
+    assert_eq!((parcel.attempts, parcel.next_at, parcel.kind.as_str()), (1, 5, "disk.high"));
     assert!(record(db, second, id, DeliveryStatus::Delivered).await);
     assert!(!record(db, second, id, DeliveryStatus::Failed).await, "it has ended");
     assert!(deliveries::load(db, second.job, id).await.unwrap().is_none());
@@ -232,6 +252,29 @@ async fn an_ended_delivery_begins_again_with_a_job_of_its_own(scratch: &Scratch)
     assert!(deliveries::begin_again(&mut tx, db, new.job, id).await.unwrap());
 }
 
+async fn too_many_for_one_endpoint_are_given_up_oldest_first(scratch: &Scratch) {
+    let db = &scratch.db;
+    let client = add_client(db).await;
+    let (full, other) = (add_endpoint(db, client, &[]).await, add_endpoint(db, client, &[Type::BackupFailed]).await);
+    emit(db, client, Type::BackupFailed, None).await.unwrap();
+    let (data, mut events) = (&json!({}), Vec::new());
+    let mut tx = db.begin().await.unwrap();
+    for _ in 0..=deliveries::MOST_PENDING {
+        let new = NewEvent { client, kind: Type::DiskHigh, data, once: None };
+        events.push(events::emit(&mut tx, db, new).await.unwrap().unwrap());
+    }
+    tx.commit().await.unwrap();
+    let waiting = async |endpoint| {
+        let of = sql("select count(*) as n from event_deliveries where endpoint_id = $1 and status = 'pending'");
+        of.text(endpoint).fetch_one(db, |r| r.int("n")).await.unwrap()
+    };
+    assert_eq!((waiting(full).await, waiting(other).await), (deliveries::MOST_PENDING, 1));
+    let oldest = &deliveries_of(db, client, events[0]).await[0];
+    assert_eq!((oldest.status, oldest.next_at), (DeliveryStatus::Failed, None));
+    assert!(oldest.error.as_ref().unwrap().starts_with("backlog_full"), "{oldest:?}");
+    assert_eq!(deliveries_of(db, client, events[1]).await[0].status, DeliveryStatus::Pending);
+}
+
 async fn a_deleted_endpoint_has_no_secret_and_gets_nothing(scratch: &Scratch) {
     let db = &scratch.db;
     let client = add_client(db).await;
@@ -247,14 +290,43 @@ async fn a_deleted_endpoint_has_no_secret_and_gets_nothing(scratch: &Scratch) {
     assert!(endpoints::delete(&mut tx, db, client, id).await.unwrap());
     assert!(!endpoints::delete(&mut tx, db, client, id).await.unwrap());
     tx.commit().await.unwrap();
-    let left = sql("select count(*) as n from webhook_endpoints
-                    where secret_sealed is not null or old_secret_sealed is not null or url <> ''");
-    assert_eq!(left.fetch_one(db, |r| r.int("n")).await.unwrap(), 0);
-    let delivery = deliveries_of(db, client, event).await[0].id;
-    let fence = claim(db, delivery, 1).await;
-    assert!(deliveries::load(db, fence.job, delivery).await.unwrap().unwrap().receiver.is_none());
+    let left = "select count(*) as n from webhook_endpoints
+                where secret_sealed is not null or old_secret_sealed is not null or url <> ''";
+    assert_eq!(counted(db, left).await, 0);
+    let delivery = &deliveries_of(db, client, event).await[0];
+    assert_eq!(
+        (delivery.status, delivery.error.as_deref()),
+        (DeliveryStatus::Failed, Some("The endpoint was deleted."))
+    );
+    let fence = claim(db, delivery.id, 1).await;
+    assert!(deliveries::load(db, fence.job, delivery.id).await.unwrap().is_none(), "there is nothing to send");
     let later = emit(db, client, Type::DiskHigh, None).await.unwrap();
     assert!(deliveries_of(db, client, later).await.is_empty());
+}
+
+async fn what_waits_for_an_endpoint_fails_when_it_is_disabled(scratch: &Scratch) {
+    let db = &scratch.db;
+    let client = add_client(db).await;
+    let (id, other) = (add_endpoint(db, client, &[]).await, add_endpoint(db, client, &[]).await);
+    let event = emit(db, client, Type::DiskHigh, None).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let found = endpoints::get(&mut tx, client, id).await.unwrap().unwrap();
+    let renamed = Endpoint { description: "other words".into(), ..found };
+    assert!(endpoints::update(&mut tx, db, &renamed).await.unwrap());
+    tx.commit().await.unwrap();
+    let statuses = async |of| {
+        let all = deliveries_of(db, client, event).await;
+        all.iter().filter(|d| d.endpoint == of).map(|d| d.status).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(id).await, [DeliveryStatus::Pending]);
+    let mut tx = db.begin().await.unwrap();
+    let disabled = Endpoint { status: EndpointStatus::Disabled, ..renamed };
+    assert!(endpoints::update(&mut tx, db, &disabled).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(
+        (statuses(id).await, statuses(other).await),
+        (vec![DeliveryStatus::Failed], vec![DeliveryStatus::Pending])
+    );
 }
 
 async fn what_is_old_is_forgotten_unless_it_is_on_its_way(scratch: &Scratch) {
@@ -279,8 +351,7 @@ async fn what_is_old_is_forgotten_unless_it_is_on_its_way(scratch: &Scratch) {
     tx.commit().await.unwrap();
     let left = async || {
         endpoints::purge(db, all + 60_000).await.unwrap();
-        let count = sql("select count(*) as n from webhook_endpoints").fetch_one(db, |r| r.int("n")).await;
-        count.unwrap()
+        counted(db, "select count(*) as n from webhook_endpoints").await
     };
     assert_eq!(left().await, 1, "a delivery names it");
     sql("delete from event_deliveries").execute(db).await.unwrap();

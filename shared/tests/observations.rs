@@ -128,7 +128,7 @@ impl World {
             image_tag: None,
             plan: ReleasePlan::single(image, port, "/".parse().unwrap(), domain),
             prepared: false,
-            env_sealed: String::new(),
+            env_sealed: "sealed".into(),
         };
         let mut tx = self.db.begin().await.unwrap();
         deployments::insert(&mut tx, &self.db, &new).await.unwrap();
@@ -165,6 +165,14 @@ async fn a_look_is_kept_whole_and_failures_are_counted_beside_it(scratch: &Scrat
     assert_eq!((known.facts, known.observed_at, known.tried_at), (Some(facts(5)), Some(2_000), 4_000));
     assert_eq!((known.reachable, known.error_code.as_deref()), (false, Some("ssh_unreachable")));
     assert!(observations::get(&w.db, other.client, w.server).await.unwrap().is_none(), "it is the client's own");
+    let mut tx = w.db.begin().await.unwrap();
+    observations::forget_failures(&mut tx, w.server).await.unwrap();
+    assert!(tx.commit_under(fence).await.unwrap());
+    let skipped = w.known().await;
+    assert_eq!((skipped.failures, skipped.failing_since, skipped.error_code), (0, None, None));
+    assert_eq!((skipped.facts, skipped.reachable), (Some(facts(5)), false), "what was seen and told stays");
+    hands.store(9_000, Ordering::SeqCst);
+    assert_eq!(w.failed(fence).await, (1, 9_000));
     assert!(w.seen(fence, &facts(6)).await);
     let again = w.known().await;
     assert_eq!((again.facts, again.reachable, again.failures, again.error_code), (Some(facts(6)), true, 0, None));
@@ -218,6 +226,7 @@ async fn what_a_job_works_on_is_known(scratch: &Scratch) {
     let (app, id) = w.add_live().await;
     let live = deployments::live_on(&w.db, w.server).await.unwrap();
     assert_eq!(live.iter().map(|d| (d.id, d.plan().unwrap().components.len())).collect::<Vec<_>>(), [(id, 1)]);
+    assert_eq!((live[0].env_sealed.as_str(), live[0].compose.as_deref()), ("", None), "a look needs no secrets");
     assert!(deployments::apps_worked_on(&w.db, w.server).await.unwrap().is_empty());
     let job = w.add_job(&NewJob::new(JobKind::Deploy, id, w.client)).await;
     assert_eq!(deployments::apps_worked_on(&w.db, w.server).await.unwrap(), [app]);

@@ -11,7 +11,7 @@ use shared::{
     },
     queue::{JobKind, NewJob, enqueue},
     store::{
-        Db, Fence,
+        Db, Fence, Tx,
         deployments::{self, Filter, NewDeployment, Place},
         domains::{self, Holder},
         events::{self, Which},
@@ -27,6 +27,7 @@ shared::on_both_databases! {
     a_lost_attempt_writes_nothing,
     what_an_attempt_left_open_is_not_committed_once_it_is_lost,
     a_domain_is_free_once_nothing_serves_it,
+    a_domain_that_is_claimed_again_meanwhile_stays,
     a_job_is_open_while_it_may_change_the_server,
     a_release_that_ends_badly_is_told_once,
 }
@@ -73,8 +74,19 @@ async fn world(scratch: &Scratch) -> World {
 impl World {
     /// A release and a claimed job on it.
     async fn release(&self) -> (DeploymentId, Fence) {
-        let (id, h) = (DeploymentId::new(), &self.holder);
+        let h = &self.holder;
         let mut tx = self.db.begin().await.unwrap();
+        let domain = "shop.example.com".parse().unwrap();
+        assert!(domains::claim(&mut tx, 0, &domain, h).await.unwrap());
+        let id = self.insert(&mut tx).await;
+        let job = enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, h.client)).await.unwrap().id();
+        tx.commit().await.unwrap();
+        self.claim(job, 1).await;
+        (id, Fence { job, attempt: 1 })
+    }
+
+    async fn insert(&self, tx: &mut Tx) -> DeploymentId {
+        let (id, h) = (DeploymentId::new(), &self.holder);
         let new = NewDeployment {
             id,
             client: h.client,
@@ -82,19 +94,14 @@ impl World {
             customer: self.customer,
             server: h.server,
             build: None,
-            sequence: deployments::next_sequence(&mut tx, h.client, h.server, h.app).await.unwrap(),
+            sequence: deployments::next_sequence(tx, h.client, h.server, h.app).await.unwrap(),
             image_tag: None,
             plan: plan(),
             prepared: false,
             env_sealed: String::new(),
         };
-        let domain = "shop.example.com".parse().unwrap();
-        assert!(domains::claim(&mut tx, 0, &domain, h).await.unwrap());
-        deployments::insert(&mut tx, &self.db, &new).await.unwrap();
-        let job = enqueue(&mut tx, &self.db, &NewJob::new(JobKind::Deploy, id, h.client)).await.unwrap().id();
-        tx.commit().await.unwrap();
-        self.claim(job, 1).await;
-        (id, Fence { job, attempt: 1 })
+        deployments::insert(tx, &self.db, &new).await.unwrap();
+        id
     }
 
     async fn claim(&self, job: JobId, attempt: i64) {
@@ -202,6 +209,34 @@ async fn a_domain_is_free_once_nothing_serves_it(scratch: &Scratch) {
     assert!(domains::holder(&world.db, &domain).await.unwrap().is_none());
 }
 
+async fn a_domain_that_is_claimed_again_meanwhile_stays(scratch: &Scratch) {
+    let world = world(scratch).await;
+    let domain: shared::domain::DomainName = "shop.example.com".parse().unwrap();
+    world.release().await;
+    sql("update deployments set status = 'superseded'").execute(&world.db).await.unwrap();
+    let mut claiming = world.db.begin().await.unwrap();
+    assert!(domains::claim(&mut claiming, 0, &domain, &world.holder).await.unwrap());
+    // Somebody else wants it, and sees no deployment that serves it.
+    let (db, wanted) = (world.db.clone(), domain.clone());
+    let freeing = tokio::spawn(async move {
+        let mut tx = db.begin().await.unwrap();
+        let freed = domains::release_stale(&mut tx, &wanted).await.unwrap();
+        tx.commit().await.unwrap();
+        freed
+    });
+    if world.db.engine() == "Postgres" {
+        let waits = "select count(*) as n from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        while sql(waits).fetch_one(&world.db, |r| r.int("n")).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    world.insert(&mut claiming).await;
+    claiming.commit().await.unwrap();
+    assert_eq!(freeing.await.unwrap(), 0);
+    assert_eq!(domains::holder(&world.db, &domain).await.unwrap(), Some(world.holder.clone()));
+}
+
 async fn a_job_is_open_while_it_may_change_the_server(scratch: &Scratch) {
     let world = world(scratch).await;
     let (held, lost, waiting, ended) =
@@ -237,7 +272,7 @@ async fn a_release_that_ends_badly_is_told_once(scratch: &Scratch) {
     let events = told().await;
     assert_eq!(events.len(), 1);
     let (kind, data) = &events[0];
-    assert_eq!(*kind, EventType::DeploymentFailed);
+    assert_eq!(*kind, EventType::DeploymentFailed.as_str());
     assert_eq!((&data["deployment_id"], &data["code"]), (&id.to_string().into(), &"start_failed".into()));
     assert_eq!((&data["domain"], &data["app_id"]), (&"shop.example.com".into(), &w.holder.app.to_string().into()));
     assert_eq!(data["message"].as_str().map(str::len), Some(1000));
@@ -252,7 +287,7 @@ async fn a_release_that_ends_badly_is_told_once(scratch: &Scratch) {
     let ended = deployments::fail_unfenced(&mut tx, &w.db, second, Status::RolledBack, "gave_up", "lost").await;
     assert!(ended.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(told().await[0].0, EventType::DeploymentRolledBack);
+    assert_eq!(told().await[0].0, EventType::DeploymentRolledBack.as_str());
 
     let (third, fence) = w.release().await;
     assert!(fail(fence, third, Status::Cancelled).await);

@@ -113,7 +113,7 @@ impl Components {
         let mut others = locked(&mut tx, client, id).await?;
         others.retain(|other| other.name != name);
         others.push(component.clone());
-        Topology::new(others)?;
+        Topology::new(others)?.check_size()?;
         let now = app.db.now_ms();
         components::put(&mut tx, now, client, id, &component).await?;
         tx.commit().await?;

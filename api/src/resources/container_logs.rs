@@ -48,8 +48,9 @@ impl ContainerLogs {
 
     /// Follow a component's logs
     ///
-    /// The same, then what follows, as server-sent events with a `ContainerLogEvent` each, for at most 15 minutes; the last
-    /// one has the type `end`. Needs scope `read`.
+    /// The same, then what follows, as server-sent events with a `ContainerLogEvent` each, for at most 15 minutes and
+    /// 32 MiB; the last one has the type `end`, and after so many bytes the reason `byte_limit`. When the logs cannot be
+    /// read on, one of the type `error` before it says why. Needs scope `read`.
     #[oai(
         path = "/deployments/:deployment_id/components/:component/logs/stream",
         method = "get",

@@ -38,8 +38,9 @@ pub struct Events;
 pub struct EventView {
     /// The `webhook-id` of its messages.
     id: Typed<EventId>,
+    /// Such as `disk.high`; new types may come.
     #[oai(rename = "type")]
-    kind: Word<EventType>,
+    kind: String,
     /// The ids of what it is about, and what is known. Each type of event has its own fields.
     data: Any<Value>,
     created_at: Moment,
@@ -69,12 +70,7 @@ struct DeliveryView {
 }
 
 pub fn view(event: Event) -> EventView {
-    EventView {
-        id: Typed(event.id),
-        kind: Word(event.kind),
-        data: Any(event.data),
-        created_at: Moment(event.created_at),
-    }
+    EventView { id: Typed(event.id), kind: event.kind, data: Any(event.data), created_at: Moment(event.created_at) }
 }
 
 fn delivery_view(delivery: Delivery) -> DeliveryView {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: everything the deployment needs is frozen here, so a change of the app meanwhile does not reach it.
 
+use std::collections::BTreeSet;
+
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use shared::{
     domain::{
@@ -43,7 +45,8 @@ pub struct Releases;
 struct NewDeploymentRequest {
     customer_id: Option<Typed<CustomerId>>,
     server_id: Option<Typed<ServerId>>,
-    /// A successful build of the app. The app's current image is taken when neither this nor `image_digest` is given.
+    /// A successful build of the app. The app's current image is taken when neither this nor `image_digest` is given. An app
+    /// of which no component runs an image that a build makes takes neither.
     build_id: Option<Typed<BuildId>>,
     /// An image that a build of the app made: `sha256:` and 64 hexadecimal digits. The other components get the images of
     /// the same build.
@@ -102,6 +105,11 @@ async fn release(
     let topology = plans::topology(tx, &deployed).await?;
     let build = match plans::needs_build(&topology) {
         true => Some(choose_build(tx, caller, &deployed, &request).await?),
+        false if request.build_id.is_some() || request.image_digest.is_some() => {
+            let detail =
+                "No component of the app runs an image that a build makes. Leave build_id and image_digest out.";
+            return Err(Problem::invalid("build_not_used", detail));
+        }
         false => None,
     };
     let images = build.as_ref().map_or(&[][..], |build| &build.images);
@@ -145,7 +153,7 @@ pub async fn begin_release(
 ) -> Result<Deployment, Problem> {
     let client = new.client;
     claim_domains(app, tx, &new.plan, &domains::Holder { client, app: new.app, server: server.id }).await?;
-    for domain in new.plan.all_domains() {
+    for domain in in_order(&new.plan) {
         names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
     }
     deployments::insert(tx, &app.db, new).await?;
@@ -234,6 +242,11 @@ async fn built(tx: &mut Tx, build: Build) -> Result<Built, Problem> {
     }
 }
 
+/// Everybody takes domains in this order, so that no two requests wait for each other.
+fn in_order(plan: &ReleasePlan) -> BTreeSet<&DomainName> {
+    plan.all_domains().collect()
+}
+
 /// Claims all domains of a plan. One that no deployment serves any more, nor may come to serve, is free.
 pub async fn claim_domains(
     app: &App,
@@ -241,7 +254,7 @@ pub async fn claim_domains(
     plan: &ReleasePlan,
     holder: &domains::Holder,
 ) -> Result<(), Problem> {
-    for domain in plan.all_domains() {
+    for domain in in_order(plan) {
         domains::release_stale(tx, domain).await?;
         if !domains::claim(tx, app.db.now_ms(), domain, holder).await? {
             return Err(Problem::conflict("domain_taken", format!("Another app or server answers at {domain}.")));

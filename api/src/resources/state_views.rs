@@ -27,7 +27,10 @@ pub struct ServerStateView {
     seen: SeenView,
     #[oai(skip_serializing_if_is_none)]
     machine: Option<MachineView>,
+    /// At most 500, the engine's own first; of each at most 100 ports.
     containers: Vec<ContainerView>,
+    /// How many containers there are beside the ones that were looked at.
+    containers_left_out: u64,
     certificates: Vec<CertificateView>,
     /// What is there beside the deployments: a missing edge proxy, containers of releases that are not live, ports opened by
     /// containers that the engine did not make.
@@ -164,9 +167,10 @@ struct PortView {
 struct CertificateView {
     domain: String,
     checked_at: Moment,
+    /// As it was last read.
     #[oai(skip_serializing_if_is_none)]
     not_after: Option<Moment>,
-    /// Why it could not be read.
+    /// Why it could not be read at `checked_at`.
     #[oai(skip_serializing_if_is_none)]
     error: Option<String>,
 }
@@ -191,6 +195,7 @@ impl ServerStateView {
             server_id: Typed(id),
             machine: facts.map(|facts| facts.machine.into()),
             containers: all.containers.iter().map(ContainerView::from).collect(),
+            containers_left_out: all.left_out.containers,
             certificates: all.certificates.iter().map(CertificateView::from).collect(),
             drift: all.drift.iter().map(DriftView::from).collect(),
             seen: SeenView::of(seen.as_ref(), now),

@@ -200,7 +200,7 @@ impl WebhookEndpoints {
 
     /// Change a webhook endpoint
     ///
-    /// Events that are on their way go to the new URL. What was not sent before an endpoint is disabled is not sent.
+    /// Events that are on their way go to the new URL. Those of an endpoint that is disabled fail at once.
     /// Needs scope `admin`.
     #[oai(path = "/webhook-endpoints/:webhook_endpoint_id", method = "patch", operation_id = "update_webhook_endpoint")]
     async fn update(
@@ -224,14 +224,14 @@ impl WebhookEndpoints {
             updated_at: app.db.now_ms(),
             ..old
         };
-        endpoints::update(&mut tx, &new).await?;
+        endpoints::update(&mut tx, &app.db, &new).await?;
         tx.commit().await?;
         Ok(Json(view(new)))
     }
 
     /// Delete a webhook endpoint
     ///
-    /// Events that are on their way to it are not sent any more. Needs scope `admin`.
+    /// Events that are on their way to it fail at once. Needs scope `admin`.
     #[oai(
         path = "/webhook-endpoints/:webhook_endpoint_id",
         method = "delete",

@@ -49,7 +49,7 @@ pub struct Notifier {
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: &'a str,
     timestamp: String,
     data: &'a Value,
 }
@@ -71,9 +71,7 @@ impl Handler for Notifier {
             },
             None => None,
         };
-        let (report, wait) = judged(&parcel, id, answer.as_ref(), self.db.now_ms());
-        let gone = matches!(answer, Some(Answer::Refused(410, _)));
-        self.record(lease, &report, gone.then_some(parcel.endpoint)).await?;
+        let wait = self.record(lease, &parcel, answer.as_ref()).await?;
         wait.map_or(Ok(()), |wait| Err(JobError::Later(wait)))
     }
 
@@ -95,7 +93,7 @@ impl Notifier {
             Err(e) => return Ok(Answer::None(format!("Nothing was sent: {e}."))),
         };
         let secrets = self.secrets(lease, parcel.endpoint, receiver).map_err(JobError::transient)?;
-        let body = Body { kind: parcel.kind.as_str(), timestamp: timestamp(parcel.happened_at), data: &parcel.data };
+        let body = Body { kind: &parcel.kind, timestamp: timestamp(parcel.happened_at), data: &parcel.data };
         let body = serde_json::to_string(&body).map_err(JobError::transient)?;
         let headers = headers(&secrets, &parcel.event.to_string(), self.db.now_ms() / 1000, &body);
         let headers = headers.ok_or_else(|| JobError::transient("a stored webhook secret cannot be used"))?;
@@ -121,33 +119,53 @@ impl Notifier {
         sealed.into_iter().flatten().map(|sealed| self.key.open_text(place, sealed)).collect()
     }
 
-    /// Under the fence; an endpoint that is `gone` is not asked again.
-    async fn record(&self, lease: &Lease, report: &Report, gone: Option<WebhookEndpointId>) -> Result<(), JobError> {
-        let (fence, id) = (lease.fence(), DeliveryId(lease.job.subject));
+    /// Writes down what became of an attempt, under the fence; how long the job waits. An endpoint whose receiver is gone
+    /// is not asked again, unless it leads elsewhere by now.
+    async fn record(
+        &self,
+        lease: &Lease,
+        parcel: &Parcel,
+        answer: Option<&Answer>,
+    ) -> Result<Option<Duration>, JobError> {
+        let (fence, id, client) = (lease.fence(), DeliveryId(lease.job.subject), lease.job.client);
         let written = async {
             let mut tx = self.db.begin().await?;
-            if !deliveries::record(&mut tx, &self.db, fence, id, report).await? {
-                return Ok(false);
+            // The endpoint's row before those of its deliveries, as everybody takes them.
+            let gone = match (answer, &parcel.receiver) {
+                (Some(Answer::Refused(410, _)), Some(asked)) => {
+                    webhook_endpoints::lock_at(&mut tx, client, parcel.endpoint, &asked.url).await?
+                }
+                _ => false,
+            };
+            let (report, wait) = judged(parcel, id, Asked { answer, gone }, self.db.now_ms());
+            if !deliveries::record(&mut tx, &self.db, fence, id, &report).await? {
+                return Ok(None);
             }
-            if let Some(endpoint) = gone {
-                webhook_endpoints::disable(&mut tx, &self.db, lease.job.client, endpoint).await?;
+            if gone {
+                webhook_endpoints::disable(&mut tx, &self.db, client, parcel.endpoint).await?;
             }
-            tx.commit_under(fence).await
+            Ok(tx.commit_under(fence).await?.then_some(wait))
         };
-        match written.await.map_err(|e: shared::store::DbError| JobError::transient(e))? {
-            true => Ok(()),
-            false => Err(JobError::Stopped),
-        }
+        let written = written.await.map_err(|e: shared::store::DbError| JobError::transient(e))?;
+        written.ok_or(JobError::Stopped)
     }
 }
 
-/// What is written down after an attempt, and how long the job waits; without an answer there was no receiver to ask.
-fn judged(parcel: &Parcel, id: DeliveryId, answer: Option<&Answer>, now: i64) -> (Report, Option<Duration>) {
+/// What came of asking a receiver; without an answer there was none to ask.
+struct Asked<'a> {
+    answer: Option<&'a Answer>,
+    /// Whether it wants no more.
+    gone: bool,
+}
+
+/// What is written down after an attempt, and how long the job waits.
+fn judged(parcel: &Parcel, id: DeliveryId, asked: Asked<'_>, now: i64) -> (Report, Option<Duration>) {
+    let Asked { answer, gone } = asked;
     let attempts = parcel.attempts + i64::from(answer.is_some());
     let (done, response_status, error) = match answer {
         None => (true, None, Some("The endpoint is disabled or deleted.".to_owned())),
         Some(Answer::Success(status)) => (true, Some(*status), None),
-        Some(Answer::Refused(410, _)) => {
+        Some(Answer::Refused(410, _)) if gone => {
             (true, Some(410), Some("The receiver wants no more events: its endpoint is disabled now.".to_owned()))
         }
         Some(Answer::Refused(status, said)) => (false, Some(*status), Some(refusal(*status, said))),
@@ -184,6 +202,26 @@ fn headers(secrets: &[SecretString], id: &str, at: i64, body: &str) -> Option<He
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receiver_that_was_left_meanwhile_ends_nothing() {
+        let parcel = Parcel {
+            event: shared::domain::EventId::new(),
+            kind: "disk.high".into(),
+            data: Value::Null,
+            happened_at: 0,
+            endpoint: WebhookEndpointId::new(),
+            receiver: None,
+            attempts: 0,
+            next_at: 0,
+        };
+        let answer = Answer::Refused(410, String::new());
+        let judge = |gone| judged(&parcel, DeliveryId::new(), Asked { answer: Some(&answer), gone }, 0);
+        let ((ended, none), (goes_on, wait)) = (judge(true), judge(false));
+        assert_eq!((ended.status, none), (DeliveryStatus::Failed, None));
+        assert_eq!((goes_on.status, goes_on.response_status), (DeliveryStatus::Pending, Some(410)));
+        assert!(wait.is_some() && goes_on.next_at.is_some(), "it is sent to where the endpoint leads now");
+    }
 
     #[test]
     fn ten_attempts_within_four_days() {

@@ -1,10 +1,11 @@
 //! One POST to a receiver that a stranger named.
 //!
-//! Invariants: a name is looked up once, every address it has is judged, and the one that is chosen is the one that is
-//! connected to, so a name that changes its mind in between gains nothing; no redirect is followed and no proxy asked; an
+//! Invariants: a name is looked up once for each connection, every address it has is judged, and the one that is chosen is
+//! the one that is connected to, so a name that changes its mind in between gains nothing; no connection is kept; no redirect is followed and no proxy asked; an
 //! answer is read no further than its beginning. Absent: signatures, and what an answer means.
 
 use std::{
+    error::Error as _,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -18,7 +19,7 @@ use reqwest::{
     redirect, retry,
 };
 use shared::domain::{NoAddress, WebhookPolicy, WebhookUrl, choose_address};
-use tokio::{net::lookup_host, time::timeout};
+use tokio::{net::lookup_host, sync::OnceCell, time::timeout};
 
 /// For all of it, from the look-up to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -42,13 +43,41 @@ impl Lookup for SystemNames {
     }
 }
 
-/// Every name stands for the one address that was judged.
-struct Pinned(SocketAddr);
+/// Why a host is not connected to.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum NotSent {
+    #[error("The host stands for an address that is not on the public internet. Nothing was sent.")]
+    Private,
+    #[error("The host cannot be found.")]
+    Unknown,
+}
 
-impl Resolve for Pinned {
-    fn resolve(&self, _: Name) -> Resolving {
-        let addresses: Addrs = Box::new(std::iter::once(self.0));
-        Box::pin(std::future::ready(Ok(addresses)))
+/// Every name stands for the one of its addresses that was judged to be connected to.
+#[derive(Clone)]
+struct Judged {
+    policy: WebhookPolicy,
+    lookup: Arc<dyn Lookup>,
+}
+
+impl Judged {
+    async fn address(&self, host: &str) -> Result<IpAddr, NotSent> {
+        let found = self.lookup.addresses(host).await;
+        choose_address(&found, self.policy == WebhookPolicy::Development).map_err(|e| match e {
+            NoAddress::Private => NotSent::Private,
+            NoAddress::Unknown => NotSent::Unknown,
+        })
+    }
+}
+
+impl Resolve for Judged {
+    fn resolve(&self, name: Name) -> Resolving {
+        let judged = self.clone();
+        Box::pin(async move {
+            let address = judged.address(name.as_str()).await?;
+            // The port of the URL, or of its scheme, takes the place of 0.
+            let addresses: Addrs = Box::new(std::iter::once(SocketAddr::from((address, 0))));
+            Ok(addresses)
+        })
     }
 }
 
@@ -66,19 +95,24 @@ pub enum Answer {
 #[derive(Clone)]
 pub struct Sender {
     pub(super) policy: WebhookPolicy,
-    lookup: Arc<dyn Lookup>,
+    judged: Judged,
+    /// One for all, since making one reads the certificates of all authorities.
+    client: Arc<OnceCell<Client>>,
 }
 
 impl Sender {
     pub fn new(policy: WebhookPolicy, lookup: Arc<dyn Lookup>) -> Self {
-        Self { policy, lookup }
+        Self { policy, judged: Judged { policy, lookup }, client: Arc::default() }
     }
 
     /// Posts a JSON body.
     pub async fn post(&self, url: &WebhookUrl, headers: HeaderMap, body: String) -> Answer {
         let sent = async {
-            let address = self.address(url).await?;
-            let client = self.client(address).map_err(|e| reason(&e))?;
+            if url.host().parse::<IpAddr>().is_ok() {
+                // It is connected to without being looked up.
+                self.judged.address(&url.host()).await.map_err(|e| e.to_string())?;
+            }
+            let client = self.client.get_or_try_init(async || self.new_client()).await.map_err(|e| reason(&e))?;
             let request = client.post(url.as_str()).headers(headers).body(body);
             answer(request).await.map_err(|e| reason(&e))
         };
@@ -89,22 +123,11 @@ impl Sender {
         }
     }
 
-    async fn address(&self, url: &WebhookUrl) -> Result<SocketAddr, String> {
-        let found = self.lookup.addresses(&url.host()).await;
-        match choose_address(&found, self.policy == WebhookPolicy::Development) {
-            Ok(ip) => Ok((ip, url.port()).into()),
-            Err(NoAddress::Private) => {
-                Err("The host stands for an address that is not on the public internet. Nothing was sent.".to_owned())
-            }
-            Err(NoAddress::Unknown) => Err("The host cannot be found.".to_owned()),
-        }
-    }
-
-    /// A client of its own for each: it knows the one address, and keeps no connection.
-    fn client(&self, address: SocketAddr) -> Result<Client, reqwest::Error> {
+    /// It keeps no connection, so that each request is looked up and judged anew.
+    fn new_client(&self) -> Result<Client, reqwest::Error> {
         Client::builder()
             .user_agent(concat!("byop-engine/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(Pinned(address)))
+            .dns_resolver(Arc::new(self.judged.clone()))
             .https_only(self.policy == WebhookPolicy::Production)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -144,9 +167,9 @@ fn reason(error: &reqwest::Error) -> String {
     } else {
         "There is no answer"
     };
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
+    let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
+    if let Some(not_sent) = causes().find_map(|cause| cause.downcast_ref::<NotSent>()) {
+        return not_sent.to_string();
     }
-    cause.map_or_else(|| format!("{what}."), |cause| format!("{what}: {cause}."))
+    causes().last().map_or_else(|| format!("{what}."), |cause| format!("{what}: {cause}."))
 }

@@ -69,6 +69,10 @@ async fn components_are_kept_as_they_were_said_and_refused_when_they_do_not_fit(
         let reply = r.set(&t, name, spec).await;
         reply.problem(422, code);
     }
+    let env: serde_json::Map<_, _> = (0..9).map(|n| (format!("V{n}"), json!("x".repeat(16_000)))).collect();
+    let large = json!({"kind": "worker", "env": env});
+    r.set(&t, "large", large.clone()).await.ok(200);
+    r.set(&t, "larger", large).await.problem(422, "components_too_large");
     // Nothing may be left that leads to what is gone.
     let of = |name: &str| t.call("DELETE", &format!("{path}/{name}")).token(&r.token).send();
     of("db").await.problem(422, "unknown_component");
@@ -161,6 +165,9 @@ async fn an_app_of_public_images_needs_no_build_and_one_without_web_no_domain() 
     let image = format!("docker.io/library/busybox@sha256:{}", "0a".repeat(32));
     r.set(&t, "jobs", json!({"kind": "worker", "image": image, "command": ["sleep", "infinity"]})).await.ok(200);
     r.deploy(&t, json!({"domain": "a.example.com"})).await.problem(422, "domain_without_web");
+    for unused in [json!({"build_id": r.server}), json!({"image_digest": format!("sha256:{}", "0a".repeat(32))})] {
+        r.deploy(&t, unused).await.problem(422, "build_not_used");
+    }
     let made = r.deploy(&t, json!({})).await.ok(202);
     assert!(made.get("domain").is_none() && made.get("url").is_none() && made.get("build_id").is_none(), "{made}");
     assert_eq!(made["image_repository"], "docker.io/library/busybox");

@@ -72,7 +72,7 @@ async fn nothing_is_known_before_the_first_look() {
     let t = Fixture::start().await;
     let live = live(&t).await;
     let server = t.get(&live.token, &format!("/v1/servers/{}/state", live.server)).await.ok(200);
-    let nothing = json!({"server_id": live.server, "failures": 0, "containers": [], "certificates": [], "drift": []});
+    let nothing = json!({"server_id": live.server, "failures": 0, "containers": [], "containers_left_out": 0, "certificates": [], "drift": []});
     assert_eq!(server, nothing);
     let deployment = t.get(&live.token, &format!("/v1/deployments/{}/state", live.deployment)).await.ok(200);
     assert!(deployment.get("drift").is_none() && deployment.get("observed_at").is_none(), "{deployment}");

@@ -158,9 +158,11 @@ pub const RETRY: &str = concat!(
     ", last_error = $6 where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running' returning state"
 );
 
-/// Back to the queue in `$5` milliseconds without counting against the attempts.
+/// Back to the queue in `$5` milliseconds without counting against the attempts. A job that waits goes behind what has been
+/// claimed, or one that is handed back for ever would come first for ever; one that only lost its worker keeps its place.
 pub const HAND_BACK: &str = concat!(
-    "update jobs set handbacks = handbacks + 1, ",
+    "update jobs set handbacks = handbacks + 1,
+       ticket = case when $5 > 0 then (select vtime + 1 from queues where queues.kind = jobs.kind) else ticket end, ",
     back_to_queue!("1 = 0", "$1 + $5"),
     " where id = $2 and lease_owner = $3 and attempt = $4 and state = 'running' returning state"
 );

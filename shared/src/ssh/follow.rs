@@ -1,7 +1,8 @@
 //! Reading what a remote script says while it runs.
 //!
 //! Invariant: what is not read waits at the server; nothing gathers here. The script's input stays open for as long as
-//! somebody reads, so that it notices when nobody does any more. Absent: what it says of its end.
+//! somebody reads, so that it notices when nobody does any more. An end that is none of the script's own is an error. Absent:
+//! what it says on its standard error.
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct Followed {
     reading: ChannelReadHalf,
     _input: ChannelWriteHalf<client::Msg>,
     until: Instant,
+    /// The exit status, once it is known.
+    status: Option<i64>,
 }
 
 impl Session {
@@ -28,20 +31,46 @@ impl Session {
         let channel = self.open_channel().await?;
         channel.exec(true, line).await?;
         let (reading, input) = channel.split();
-        Ok(Followed { reading, _input: input, until: Instant::now() + limit })
+        Ok(Followed { reading, _input: input, until: Instant::now() + limit, status: None })
     }
 }
 
 impl Followed {
-    /// What it says next; `None` when it has ended, was cut off, or its time is over.
-    pub async fn next(&mut self) -> Option<Bytes> {
+    /// What it says next; `None` when it has ended well or its time is over.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, SshError> {
         loop {
-            match timeout_at(self.until, self.reading.wait()).await.ok()?? {
-                ChannelMsg::Data { data } => return Some(data),
-                ChannelMsg::Failure => return None,
+            let Ok(message) = timeout_at(self.until, self.reading.wait()).await else { return Ok(None) };
+            match message {
+                Some(ChannelMsg::Data { data }) => return Ok(Some(data)),
+                Some(ChannelMsg::Failure) => return Err(SshError::Closed),
                 // What it said before its end may come after word of it.
-                _ => {}
+                Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(i64::from(exit_status)),
+                Some(ChannelMsg::ExitSignal { .. }) => self.status = Some(-1),
+                Some(_) => {}
+                None => return ended(self.status).map(|()| None),
             }
         }
+    }
+}
+
+/// What the end of a script means that ended with a status, or of which nothing is known.
+fn ended(status: Option<i64>) -> Result<(), SshError> {
+    let failed = |status| SshError::Failed { command: "the script".into(), status, stderr: "(not read)".into() };
+    match status {
+        Some(0) => Ok(()),
+        Some(status) => Err(failed(status)),
+        None => Err(SshError::Closed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_script_that_says_so_ended_well() {
+        assert!(ended(Some(0)).is_ok());
+        assert!(matches!(ended(Some(70)), Err(SshError::Failed { status: 70, .. })));
+        assert!(matches!(ended(None), Err(SshError::Closed)));
     }
 }

@@ -14,7 +14,7 @@ use super::{
     sql,
     webhook_endpoints::{OldSecret, old_secret},
 };
-use crate::domain::{ClientId, DeliveryId, EventId, EventType, JobId, WebhookEndpointId};
+use crate::domain::{ClientId, DeliveryId, EventId, JobId, WebhookEndpointId};
 
 /// The kind of the jobs that send.
 pub const NOTIFY: &str = "notify";
@@ -23,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Attempts of the job that end without an answer to write down: a crash, a database that is gone. Waiting for the next
 /// time to send does not count.
 const CRASHES: i64 = 10;
+/// How many deliveries may wait for one endpoint. Beyond it the oldest are given up: what is newer says more of now.
+pub const MOST_PENDING: i64 = 500;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -85,7 +87,7 @@ pub struct Delivery {
     pub updated_at: i64,
 }
 
-/// Puts an event on its way to an endpoint of the same client.
+/// Puts an event on its way to an endpoint of the same client. When too many wait there, the oldest ones fail.
 pub async fn start(
     tx: &mut Tx,
     db: &Db,
@@ -103,9 +105,27 @@ pub async fn start(
     .text(endpoint)
     .text(job)
     .int(now)
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    give_up_oldest(tx, db, endpoint).await?;
     Ok(id)
+}
+
+/// Their jobs find nothing to send when they are due, and end.
+async fn give_up_oldest(tx: &mut Tx, db: &Db, endpoint: WebhookEndpointId) -> Result<(), DbError> {
+    let reason = format!("backlog_full: {MOST_PENDING} newer events wait for the endpoint.");
+    sql("update event_deliveries set status = 'failed', error = $1, next_at = null, updated_at = $2
+         where status = 'pending' and id in (
+           select id from event_deliveries where endpoint_id = $3 and status = 'pending'
+           order by id desc limit $4 offset $5)")
+    .text(reason)
+    .int(db.now_ms())
+    .text(endpoint)
+    .int(MOST_PENDING)
+    .int(MOST_PENDING)
+    .execute(tx)
+    .await
+    .map(|_| ())
 }
 
 async fn add_job(tx: &mut Tx, db: &Db, client: ClientId, id: DeliveryId) -> Result<JobId, DbError> {
@@ -167,7 +187,8 @@ pub async fn begin_again(tx: &mut Tx, db: &Db, job: JobId, id: DeliveryId) -> Re
 #[derive(Clone, Debug)]
 pub struct Parcel {
     pub event: EventId,
-    pub kind: EventType,
+    /// The name of an event's type, maybe of one that only a newer version knows.
+    pub kind: String,
     pub data: Value,
     pub happened_at: i64,
     pub endpoint: WebhookEndpointId,
@@ -233,6 +254,23 @@ pub async fn fail_unfenced(db: &Db, job: JobId, id: DeliveryId, reason: &str) ->
     .map(|_| ())
 }
 
+/// Ends all that waits for an endpoint. The caller holds the endpoint's row, so that two never end the same ones at once.
+pub(super) async fn fail_waiting(
+    tx: &mut Tx,
+    db: &Db,
+    endpoint: WebhookEndpointId,
+    reason: &str,
+) -> Result<(), DbError> {
+    sql("update event_deliveries set status = 'failed', error = $1, next_at = null, updated_at = $2
+         where endpoint_id = $3 and status = 'pending'")
+    .text(reason)
+    .int(db.now_ms())
+    .text(endpoint)
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
 fn read(r: &Row) -> Result<Delivery, DbError> {
     Ok(Delivery {
         id: r.parse("id")?,
@@ -254,7 +292,7 @@ fn read_parcel(r: &Row) -> Result<Parcel, DbError> {
     let secret = r.opt_text("secret_sealed")?.filter(|_| r.text("status").is_ok_and(|status| status == "enabled"));
     Ok(Parcel {
         event: r.parse("event_id")?,
-        kind: r.parse("type")?,
+        kind: r.text("type")?,
         data: r.parse("data")?,
         happened_at: r.int("created_at")?,
         endpoint: r.parse("endpoint_id")?,

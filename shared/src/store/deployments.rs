@@ -18,37 +18,41 @@ use crate::domain::{
     AppId, BuildId, ClientId, CustomerId, DeploymentId, JobId, ServerId, release::ReleasePlan, status::DeploymentStatus,
 };
 
-/// The columns of a [`Deployment`], before the rest of a statement.
+/// The columns of a [`Deployment`], before the rest of a statement: `$large` are those that can be.
 macro_rules! select {
-    ($rest:literal) => {
+    (@ $large:literal, $rest:literal) => {
         concat!(
             "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
-                    image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain, env_sealed,
-                    compose, plan, vps_id, vps_ip, deployed_at, prepared_at, replaced_id, watched_until, error_code,
-                    error_message, created_at, updated_at, repair_requested_at
+                    image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain, ",
+            $large,
+            ", vps_id, vps_ip, deployed_at, prepared_at, replaced_id, watched_until, error_code, error_message, created_at,
+                    updated_at, repair_requested_at
              from deployments ",
             $rest
         )
     };
+    ($rest:literal) => {
+        select!(@ "env_sealed, compose, plan", $rest)
+    };
 }
 
-/// The same without what can be large: the environment, the plan and the compose text are empty.
+/// The same without the environment and the compose text, which are empty.
+macro_rules! select_planned {
+    ($rest:literal) => {
+        select!(@ "cast('' as text) as env_sealed, cast(null as text) as compose, plan", $rest)
+    };
+}
+
+/// The same without the plan too.
 macro_rules! select_brief {
     ($rest:literal) => {
-        concat!(
-            "select id, client_id, app_id, customer_id, server_id, build_id, job_id, sequence, status, desired,
-                    image_repository, image_tag_deployed, image_digest, port, health_path, traefik_domain,
-                    cast('' as text) as env_sealed, cast(null as text) as compose, cast(null as text) as plan, vps_id, vps_ip,
-                    deployed_at, prepared_at, replaced_id, watched_until, error_code, error_message, created_at, updated_at,
-                    repair_requested_at
-             from deployments ",
-            $rest
-        )
+        select!(@ "cast('' as text) as env_sealed, cast(null as text) as compose, cast(null as text) as plan", $rest)
     };
 }
 
 use select;
 use select_brief;
+use select_planned;
 
 /// The field of a [`crate::secrets::Place`] for a deployment's environment, a JSON object of texts; the row is its id.
 pub const ENV_FIELD: &str = "deployments.env_sealed";

@@ -1,7 +1,8 @@
 //! Domains: each is served by one app on one server.
 //!
-//! Invariant: two apps or servers never hold the same domain, whichever clients they belong to. Absent: proof that the
-//! client controls the domain; certificates.
+//! Invariants: two apps or servers never hold the same domain, whichever clients they belong to; whether a domain is unused
+//! is asked while its row is held, so that nobody comes to use it meanwhile; whoever holds several takes them in their
+//! order. Absent: proof that the client controls the domain; certificates.
 
 use super::{DbError, On, Row, Tx, sql};
 use crate::domain::{AppId, ClientId, DomainName, ServerId, status::ServerStatus};
@@ -42,7 +43,15 @@ macro_rules! unused {
 
 /// Frees a domain, whoever holds it, if no deployment serves it or may come to serve it.
 pub async fn release_stale(tx: &mut Tx, domain: &DomainName) -> Result<u64, DbError> {
+    hold(tx, domain.as_str()).await?;
     sql(unused!("delete from domains where domain = $1")).text(domain).execute(tx).await
+}
+
+/// Holds a domain's row until the transaction ends. A statement of its own: the one that follows sees what was committed
+/// while this one waited, for instance the deployment of somebody who claimed the domain again.
+async fn hold(tx: &mut Tx, domain: &str) -> Result<(), DbError> {
+    let hold = sql("update domains set created_at = created_at where domain = $1");
+    hold.text(domain).execute(tx).await.map(|_| ())
 }
 
 /// Frees the domains of a server (and app, when one is given) that no deployment holds or may come to hold any more.
@@ -52,6 +61,14 @@ pub async fn release_unused(
     server: ServerId,
     app: Option<AppId>,
 ) -> Result<u64, DbError> {
+    let held = sql("select domain from domains
+                    where server_id = $1 and client_id = $2 and (cast($3 as text) is null or app_id = $3)");
+    let mut held = held.text(server).text(client).opt_text(app).fetch_all(&mut *tx, |r| r.text("domain")).await?;
+    // Not by the database: the order of texts there depends on its collation.
+    held.sort();
+    for domain in &held {
+        hold(tx, domain).await?;
+    }
     sql(unused!(
         "delete from domains where server_id = $1 and client_id = $2 and (cast($3 as text) is null or app_id = $3)"
     ))

@@ -35,7 +35,8 @@ pub struct Once<'a> {
 pub struct Event {
     pub id: EventId,
     pub client: ClientId,
-    pub kind: EventType,
+    /// The name of an [`EventType`], maybe of one that only a newer version knows.
+    pub kind: String,
     pub data: Value,
     pub created_at: i64,
 }
@@ -139,7 +140,7 @@ fn read(r: &Row) -> Result<Event, DbError> {
     Ok(Event {
         id: r.parse("id")?,
         client: r.parse("client_id")?,
-        kind: r.parse("type")?,
+        kind: r.text("type")?,
         data: r.parse("data")?,
         created_at: r.int("created_at")?,
     })

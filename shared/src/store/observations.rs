@@ -95,6 +95,17 @@ pub async fn add_failure(
     .await
 }
 
+/// Forgets the looks that failed: the server is not looked at for a while, so the next one that fails follows none of them.
+/// What the client was told last stays.
+pub async fn forget_failures(tx: &mut Tx, server: ServerId) -> Result<(), DbError> {
+    sql("update observations set failures = 0, failing_since = null, error_code = null, error_message = null
+         where server_id = $1 and failures > 0")
+    .text(server)
+    .execute(tx)
+    .await
+    .map(|_| ())
+}
+
 /// Notes that the client is told that the server does not answer.
 pub async fn set_unreachable(tx: &mut Tx, server: ServerId) -> Result<(), DbError> {
     let set = sql("update observations set reachable = 0 where server_id = $1");

@@ -1,9 +1,10 @@
 //! Webhook endpoints: where a client wants to hear of events.
 //!
 //! Invariant: secrets are stored sealed for [`FIELD`] and the endpoint's id, and leave this module sealed; a deleted
-//! endpoint has none, and is found by nobody but its deliveries. Absent: making and using secrets, and sending anything.
+//! endpoint has none, and is found by nobody but its deliveries; nothing waits for one that is
+//! disabled or deleted. Absent: making and using secrets, and sending anything.
 
-use super::{Db, DbError, On, Row, Tx, sql};
+use super::{Db, DbError, On, Row, Tx, deliveries, sql};
 use crate::domain::{ClientId, EventType, WebhookEndpointId};
 
 /// The field of the [`crate::secrets::Place`] that both secrets are sealed for; the row is the endpoint's id.
@@ -122,6 +123,13 @@ pub async fn lock(tx: &mut Tx, client: ClientId, id: WebhookEndpointId) -> Resul
     Ok(lock.text(id).text(client).execute(tx).await? == 1)
 }
 
+/// The same for an endpoint that still leads to `url`.
+pub async fn lock_at(tx: &mut Tx, client: ClientId, id: WebhookEndpointId, url: &str) -> Result<bool, DbError> {
+    let lock = sql("update webhook_endpoints set url = url
+                    where id = $1 and client_id = $2 and url = $3 and deleted_at is null");
+    Ok(lock.text(id).text(client).text(url).execute(tx).await? == 1)
+}
+
 /// A client's endpoints, newest first, those older than `before`.
 pub async fn list(
     on: impl Into<On<'_>>,
@@ -151,14 +159,19 @@ pub async fn wanting(
     Ok(rows.into_iter().filter(|(_, wanted)| wanted.includes(kind)).map(|(id, _)| id).collect())
 }
 
-/// Writes what a client can change. False when there is no such endpoint.
-pub async fn update(tx: &mut Tx, endpoint: &Endpoint) -> Result<bool, DbError> {
+/// Writes what a client can change; of an endpoint that is disabled, what waits for it fails. False when there is no such
+/// endpoint.
+pub async fn update(tx: &mut Tx, db: &Db, endpoint: &Endpoint) -> Result<bool, DbError> {
     let set =
         sql("update webhook_endpoints set url = $1, description = $2, event_types = $3, status = $4, updated_at = $5
          where id = $6 and client_id = $7 and deleted_at is null");
     let set = set.text(&endpoint.url).text(&endpoint.description).text(&endpoint.wanted.0);
     let set = set.text(endpoint.status.as_str()).int(endpoint.updated_at).text(endpoint.id).text(endpoint.client);
-    Ok(set.execute(tx).await? == 1)
+    let set = set.execute(&mut *tx).await? == 1;
+    if set && endpoint.status == EndpointStatus::Disabled {
+        deliveries::fail_waiting(tx, db, endpoint.id, "The endpoint was disabled.").await?;
+    }
+    Ok(set)
 }
 
 /// Sets a new secret; the present one is used beside it until `old_until`, and the one before that no more. False when
@@ -176,23 +189,24 @@ pub async fn rotate(
     Ok(set.int(old_until).text(sealed).int(db.now_ms()).text(id).text(client).execute(tx).await? == 1)
 }
 
-/// Ends all sending to an endpoint until its client enables it again.
+/// Ends all sending to an endpoint, whose row the caller holds, until its client enables it again.
 pub async fn disable(tx: &mut Tx, db: &Db, client: ClientId, id: WebhookEndpointId) -> Result<(), DbError> {
-    sql("update webhook_endpoints set status = 'disabled', updated_at = $1 where id = $2 and client_id = $3")
-        .int(db.now_ms())
-        .text(id)
-        .text(client)
-        .execute(tx)
-        .await
-        .map(|_| ())
+    let set = sql("update webhook_endpoints set status = 'disabled', updated_at = $1 where id = $2 and client_id = $3");
+    set.int(db.now_ms()).text(id).text(client).execute(&mut *tx).await?;
+    deliveries::fail_waiting(tx, db, id, "The receiver wants no more events: its endpoint is disabled now.").await
 }
 
-/// Marks an endpoint deleted and forgets its secrets and its URL, which may be one. False when there is none.
+/// Marks an endpoint deleted and forgets its secrets and its URL, which may be one; what waits for it fails. False when
+/// there is none.
 pub async fn delete(tx: &mut Tx, db: &Db, client: ClientId, id: WebhookEndpointId) -> Result<bool, DbError> {
     let delete = sql("update webhook_endpoints set deleted_at = $1, updated_at = $1, status = 'disabled', url = '',
                         secret_sealed = null, old_secret_sealed = null, old_secret_until = null
                       where id = $2 and client_id = $3 and deleted_at is null");
-    Ok(delete.int(db.now_ms()).text(id).text(client).execute(tx).await? == 1)
+    let deleted = delete.int(db.now_ms()).text(id).text(client).execute(&mut *tx).await? == 1;
+    if deleted {
+        deliveries::fail_waiting(tx, db, id, "The endpoint was deleted.").await?;
+    }
+    Ok(deleted)
 }
 
 /// Forgets endpoints that were deleted before `before` and that no delivery names any more, and old secrets whose time is

@@ -23,6 +23,8 @@ on_both! {
     a_client_never_exceeds_its_limit,
     jobs_with_one_exclusive_key_never_overlap,
     a_paused_queue_claims_nothing,
+    a_job_handed_back_for_ever_lets_others_go_first,
+    a_job_whose_worker_ends_keeps_its_place,
 }
 
 /// Records the order of starts; each job waits for a permit.
@@ -182,4 +184,72 @@ async fn a_paused_queue_claims_nothing(h: &Harness) {
     set_paused(&h.db, JobKind::Noop, false).await.unwrap();
     worker.until_started(1).await;
     worker.end().await;
+}
+
+/// Hands every job of one client back for a moment, and does the others.
+struct Watcher {
+    watches: ClientId,
+    started: Mutex<Vec<ClientId>>,
+}
+
+#[async_trait]
+impl Handler for Watcher {
+    async fn run(&self, lease: &Lease) -> Result<(), JobError> {
+        self.started.lock().unwrap().push(lease.job.client);
+        if lease.job.client == self.watches { Err(JobError::Later(Duration::from_millis(1))) } else { Ok(()) }
+    }
+
+    async fn abandoned(&self, _: &Job, _: &str, _: &str) -> Result<(), JobError> {
+        Ok(())
+    }
+}
+
+async fn a_job_handed_back_for_ever_lets_others_go_first(h: &Harness) {
+    const WATCHED: usize = 20;
+    let (a, b) = (ClientId::new(), ClientId::new());
+    for _ in 0..WATCHED {
+        add(h, a, 100).await;
+    }
+    let watcher = Arc::new(Watcher { watches: a, started: Mutex::default() });
+    let stop = CancellationToken::new();
+    let poll = Duration::from_millis(5);
+    let config = WorkerConfig { concurrency: 1, poll, ..WorkerConfig::new(JobKind::Noop) };
+    let (db, handler, token) = (h.db.clone(), watcher.clone(), stop.clone());
+    let task = tokio::spawn(async move { work(db, config, handler, token).await.unwrap() });
+    let started = async |at_least: usize| {
+        for _ in 0..2000 {
+            if watcher.started.lock().unwrap().len() >= at_least {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("too few started: {}", watcher.started.lock().unwrap().len());
+    };
+    started(2 * WATCHED).await;
+    let id = add(h, b, 100).await;
+    h.until(id, &["succeeded"], Duration::from_secs(20)).await;
+    let before = watcher.started.lock().unwrap().iter().filter(|client| **client == a).count();
+    started(before + 1 + 2 * WATCHED).await;
+    stop.cancel();
+    task.await.unwrap();
+    let row = "select ticket, (select vtime from queues where kind = 'noop') as vtime from jobs where client_id = $1";
+    let read = |r: &shared::store::Row| Ok((r.int("ticket")?, r.int("vtime")?));
+    for (ticket, vtime) in sql(row).text(a).fetch_all(&h.db, read).await.unwrap() {
+        assert!(vtime - ticket <= 2, "a watched job is rounds behind: {ticket} at {vtime}");
+    }
+    assert_eq!(watcher.started.lock().unwrap().iter().filter(|client| **client == b).count(), 1);
+}
+
+async fn a_job_whose_worker_ends_keeps_its_place(h: &Harness) {
+    let id = h.add(&h.job("sleep", 60_000).await).await;
+    let place = async || {
+        let ticket = sql("select ticket from jobs where id = $1").text(id);
+        ticket.fetch_one(&h.db, |r| r.int("ticket")).await.unwrap()
+    };
+    let before = place().await;
+    let mut worker = h.worker().drain_ms(100).start().await;
+    worker.says("WROTE start", Duration::from_secs(20)).await;
+    worker.signal("-TERM");
+    assert!(worker.exits(Duration::from_secs(20)).await.success());
+    assert_eq!((h.row(id).await.state.as_str(), place().await), ("queued", before));
 }

@@ -1,7 +1,7 @@
 //! The certificates that a server's edge shows for the domains of its live deployments.
 //!
-//! Invariant: a certificate is only read: nothing is sent to whoever shows it, and nothing is trusted because of it. Absent:
-//! whether it is valid; the switch of a deployment checks that.
+//! Invariants: a certificate is only read: nothing is sent to whoever shows it, and nothing is trusted because of it; when it
+//! cannot be read, its times stay as they were known. Absent: whether it is valid; the switch of a deployment checks that.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -47,9 +47,14 @@ pub async fn of(
         }
     }
     if !due.is_empty() {
+        let known = |domain: &DomainName| before.iter().find(|known| known.domain == domain.as_str());
         let host = server.address.as_deref().unwrap_or_default();
         let address = resolve(host, HTTPS, server.reach(dev_mode)).await.map_err(|e| e.to_string());
-        let read = |domain| read(address.clone(), domain, now);
+        let read = |domain| {
+            let known = known(&domain).cloned();
+            let read = read(address.clone(), domain, now);
+            async move { read.await.or_times_of(known.as_ref()) }
+        };
         kept.extend(stream::iter(due).map(read).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
     }
     kept.sort_by(|a, b| a.domain.cmp(&b.domain));

@@ -24,7 +24,7 @@ use shared::{
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::settings::Settings;
-use judge::Should;
+use judge::{Should, Unreadable};
 
 /// How soon a new server is looked at for the first time.
 const TICK: Duration = Duration::from_secs(15);
@@ -35,6 +35,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct ObserveWorker {
     db: Db,
     settings: Settings,
+    unreadable: Unreadable,
 }
 
 #[async_trait]
@@ -64,18 +65,19 @@ impl Handler for ObserveWorker {
 
 impl ObserveWorker {
     pub fn new(db: Db, settings: Settings) -> Self {
-        Self { db, settings }
+        Self { db, settings, unreadable: Unreadable::default() }
     }
 
     /// Looks once. False when there is nothing to look at any more.
     async fn observe(&self, fence: Fence, id: ServerId) -> Result<bool, DbError> {
         let Some(server) = servers::load_unfenced(&self.db, id).await? else { return Ok(false) };
         if server.status != ServerStatus::Ready || server.delete_requested_at.is_some() {
+            record::skipped(&self.db, fence, &server).await?;
             return Ok(false);
         }
         if server.wish.is_some() {
             // It is stopped, started or changed: that it does not answer is no news.
-            return Ok(true);
+            return record::skipped(&self.db, fence, &server).await;
         }
         let late = Failure::transient("look_too_slow", "the server took too long to be looked at");
         match timeout(LIMIT, self.look(&server)).await.unwrap_or(Err(late)) {
@@ -90,10 +92,10 @@ impl ObserveWorker {
 
     async fn look(&self, server: &Server) -> Result<Facts, Failure> {
         let Settings { master_key, dev_mode, .. } = &self.settings;
-        let before = Should::load(&self.db, server.id).await?;
+        let before = Should::load(&self.db, server.id, &self.unreadable).await?;
         let mut facts = look::look(master_key, server, *dev_mode).await?;
-        let after = Should::load(&self.db, server.id).await?;
-        before.judge(&after, &mut facts)?;
+        let after = Should::load(&self.db, server.id, &self.unreadable).await?;
+        before.judge(&after, &mut facts, &self.unreadable);
         let known = observations::get(&self.db, server.client, server.id).await?.and_then(|o| o.facts);
         let known = known.map(|facts| facts.certificates).unwrap_or_default();
         facts.certificates = certificate::of(server, *dev_mode, after.domains(), known, self.db.now_ms()).await;

@@ -62,6 +62,13 @@ pub async fn failed(db: &Db, fence: Fence, server: &Server, (code, message): (&s
     tx.commit_under(fence).await
 }
 
+/// Notes that a server is not looked at on purpose. False when the fence is lost.
+pub async fn skipped(db: &Db, fence: Fence, server: &Server) -> Result<bool, DbError> {
+    let mut tx = db.begin().await?;
+    observations::forget_failures(&mut tx, server.id).await?;
+    tx.commit_under(fence).await
+}
+
 async fn tell_of_disk(tx: &mut Tx, db: &Db, server: &Server, facts: &Facts) -> Result<(), DbError> {
     let machine = facts.machine;
     if !machine.is_disk_high() {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{Component, ComponentKind as Kind, ComponentName, Health, ImageSource};
 
 pub const MAX_COMPONENTS: usize = 20;
+/// How large an app's components are together, as they are stored and frozen into each deployment: in bytes.
+pub const MAX_STORED: usize = 256 * 1024;
 const MAX_REPLICAS: u32 = 10;
 /// Taken by SSH and Traefik.
 const OUR_PORTS: &[u16] = &[22, 80, 443];
@@ -98,6 +100,20 @@ impl Topology {
             );
         }
         reasons
+    }
+
+    /// Refuses components that are larger together than is kept. To be asked before they are stored; those that are stored
+    /// already stay readable.
+    pub fn check_size(&self) -> Result<(), TopologyError> {
+        let size = |component: &Component| serde_json::to_vec(component).map_or(MAX_STORED + 1, |bytes| bytes.len());
+        if self.iter().map(size).sum::<usize>() > MAX_STORED {
+            let most = MAX_STORED / 1024;
+            return wrong(
+                "components_too_large",
+                format!("All components of an app have at most {most} KiB together."),
+            );
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), TopologyError> {

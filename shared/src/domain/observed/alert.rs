@@ -67,6 +67,23 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_cannot_be_read_ends_when_it_ended_before() {
+        let read = |error: Option<&str>, times: Option<(i64, i64)>| Certificate {
+            domain: "a.example".into(),
+            checked_at: 1,
+            not_before: times.map(|t| t.0),
+            not_after: times.map(|t| t.1),
+            error: error.map(str::to_owned),
+        };
+        let known = read(None, Some((0, 90 * DAY)));
+        let failed = read(Some("no answer"), None).or_times_of(Some(&known));
+        assert_eq!((failed.not_after, failed.error.as_deref()), (Some(90 * DAY), Some("no answer")));
+        assert!(failed.is_expiring(80 * DAY));
+        let renewed = read(None, Some((80 * DAY, 170 * DAY)));
+        assert_eq!(renewed.clone().or_times_of(Some(&known)), renewed);
+    }
+
+    #[test]
     fn certificates_that_were_not_renewed() {
         let certificate = |begin: i64, end: i64| Certificate {
             domain: "a.example".into(),

@@ -26,6 +26,9 @@ texts! {
     }
 }
 
+/// The most deviations that are named of one deployment, and of a server.
+const MOST: usize = 200;
+
 /// One deviation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
@@ -59,8 +62,9 @@ pub fn of_deployment(expected: &Expected<'_>, facts: &Facts) -> Vec<Drift> {
     for frozen in expected.plan.components.iter().filter(|frozen| frozen.component.kind.is_lasting()) {
         drift.extend(of_component(frozen, &containers_of(expected, facts, &frozen.component)));
     }
-    drift.extend(extra(expected, facts));
     drift.extend(of_routes(expected, facts));
+    drift.extend(extra(expected, facts));
+    drift.truncate(MOST);
     drift
 }
 
@@ -68,7 +72,7 @@ pub fn of_deployment(expected: &Expected<'_>, facts: &Facts) -> Vec<Drift> {
 /// on.
 pub fn of_server(judged: &BTreeSet<AppId>, facts: &Facts) -> Vec<Drift> {
     let mut drift = Vec::new();
-    if !facts.containers.iter().any(|c| c.role == Role::Edge && c.is_running()) {
+    if facts.left_out.own == 0 && !facts.containers.iter().any(|c| c.role == Role::Edge && c.is_running()) {
         drift.push(Drift::new(DriftKind::Missing, "", "a running edge proxy", "none"));
     }
     for container in facts.containers.iter().filter(|c| c.is_running()) {
@@ -87,6 +91,7 @@ pub fn of_server(judged: &BTreeSet<AppId>, facts: &Facts) -> Vec<Drift> {
             _ => {}
         }
     }
+    drift.truncate(MOST);
     drift
 }
 

@@ -8,7 +8,7 @@ mod alert;
 mod drift;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -185,10 +185,22 @@ pub struct Certificate {
     pub domain: String,
     /// Unix milliseconds, as all that follow.
     pub checked_at: i64,
+    /// Of the last reading that succeeded, as the next.
     pub not_before: Option<i64>,
     pub not_after: Option<i64>,
-    /// Why it could not be read.
+    /// Why it could not be read at `checked_at`.
     pub error: Option<String>,
+}
+
+impl Certificate {
+    /// One that could not be read, with the times that are known from before: it ends when it ends.
+    #[must_use]
+    pub fn or_times_of(mut self, known: Option<&Self>) -> Self {
+        if let Some(known) = known.filter(|_| self.error.is_some()) {
+            (self.not_before, self.not_after) = (known.not_before, known.not_after);
+        }
+        self
+    }
 }
 
 /// What is wrong with one live deployment.
@@ -198,12 +210,21 @@ pub struct Judged {
     pub drift: Vec<Drift>,
 }
 
+/// Containers that a look only counted, because there are too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub containers: u64,
+    /// Of these, the engine's own. While there are any, nothing can be called missing.
+    pub own: u64,
+}
+
 /// All that one look found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
     pub machine: Machine,
     pub containers: Vec<Container>,
+    pub left_out: LeftOut,
     /// The SHA-256 of each app's routes, in hexadecimal digits.
     pub routes: BTreeMap<AppId, String>,
     pub certificates: Vec<Certificate>,
@@ -237,14 +258,5 @@ impl Facts {
             let used = before.and_then(|b| container.usage.cpu_usec?.checked_sub(b.usage.cpu_usec?));
             container.usage.milli_cpus = used.map(|usec| usec / elapsed);
         }
-    }
-
-    /// The apps that have something on the server.
-    pub fn apps(&self) -> BTreeSet<AppId> {
-        let of = |container: &Container| match container.role {
-            Role::Release { app, .. } | Role::Service { app, .. } => Some(app),
-            Role::Edge | Role::Stranger => None,
-        };
-        self.containers.iter().filter_map(of).chain(self.routes.keys().copied()).collect()
     }
 }

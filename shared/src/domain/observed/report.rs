@@ -9,7 +9,7 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use super::{Container, ContainerState, Facts, Machine, Role, SeenPort, Usage};
+use super::{Container, ContainerState, Facts, LeftOut, Machine, Role, SeenPort, Usage};
 use crate::domain::{AppId, DeploymentId, ServiceId, component::Protocol};
 
 /// What was printed is not what the script prints.
@@ -28,6 +28,7 @@ enum Line {
     Image { id: String, digests: Option<Vec<String>> },
     Usage { id: String, memory: Option<u64>, cached: Option<u64>, cpu_usec: Option<u64> },
     Routes { app: String, sha256: String },
+    LeftOut { containers: u64, own: u64 },
     Disk { total: u64, used: u64, free: u64 },
     Machine { memory_total: u64, memory_free: u64, cpus: u32, load: [f64; 3], uptime: f64 },
     End,
@@ -55,7 +56,14 @@ struct Seen {
     started: String,
     memory: u64,
     nano_cpus: u64,
-    ports: Option<BTreeMap<String, Option<Vec<Binding>>>>,
+    ports: Vec<Bound>,
+}
+
+/// A port inside, such as `80/tcp`, and where it can be reached.
+#[derive(Deserialize)]
+struct Bound {
+    r#in: String,
+    out: Binding,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +97,9 @@ pub fn read(text: &str) -> Result<Facts, Unreadable> {
                 usages.insert(id, Usage { memory, cpu_usec, milli_cpus: None });
             }
             Line::Routes { app, sha256 } => facts.routes.extend(app.parse().ok().map(|app: AppId| (app, sha256))),
+            Line::LeftOut { containers, own } => {
+                facts.left_out = LeftOut { containers, own };
+            }
             Line::Disk { total, used, free } => {
                 (facts.machine.disk_total, facts.machine.disk_used, facts.machine.disk_free) = (total, used, free);
             }
@@ -133,7 +144,7 @@ fn container(seen: Seen, digests: &BTreeMap<String, Vec<String>>, usages: &BTree
         usage: usages.get(&seen.id).copied().unwrap_or_default(),
         memory_limit: Some(seen.memory).filter(|bytes| *bytes > 0),
         milli_cpus_limit: Some(seen.nano_cpus / 1_000_000).filter(|milli| *milli > 0),
-        ports: ports(seen.ports.unwrap_or_default()),
+        ports: ports(&seen.ports),
         name: seen.name.trim_start_matches('/').to_owned(),
         id: seen.id,
     }
@@ -152,19 +163,15 @@ fn role(seen: &Seen) -> Role {
 }
 
 /// Those that are not for the server itself alone, each once.
-fn ports(bound: BTreeMap<String, Option<Vec<Binding>>>) -> Vec<SeenPort> {
-    let mut ports = BTreeSet::new();
-    for (inside, bindings) in bound {
-        let Some((port, protocol)) = inside.split_once('/') else { continue };
+fn ports(bound: &[Bound]) -> Vec<SeenPort> {
+    let seen = |Bound { r#in, out }: &Bound| {
+        let (port, protocol) = r#in.split_once('/')?;
         let protocol = if protocol == "udp" { Protocol::Udp } else { Protocol::Tcp };
-        for binding in bindings.unwrap_or_default() {
-            if binding.host_ip.starts_with("127.") || binding.host_ip == "::1" {
-                continue;
-            }
-            let pair = port.parse().ok().zip(binding.host_port.parse().ok());
-            ports.extend(pair.map(|(port, host_port)| SeenPort { host_port, port, protocol }));
-        }
-    }
+        let open = !out.host_ip.starts_with("127.") && out.host_ip != "::1";
+        let (port, host_port) = port.parse().ok().zip(out.host_port.parse().ok()).filter(|_| open)?;
+        Some(SeenPort { host_port, port, protocol })
+    };
+    let ports: BTreeSet<_> = bound.iter().filter_map(seen).collect();
     ports.into_iter().collect()
 }
 
@@ -202,8 +209,8 @@ mod tests {
 
     const REST: &str = r#""id":"c1","name":"/web-1","image":"r.example/a@sha256:aa","image_id":"sha256:i","state":"running",
         "health":"healthy","restarts":2,"exit":137,"oom":true,"started":"2026-01-02T03:04:05.678901234Z","memory":536870912,
-        "nano_cpus":1500000000,"ports":{"53/udp":[{"HostIp":"0.0.0.0","HostPort":"5353"},{"HostIp":"::","HostPort":"5353"}],
-        "80/tcp":null,"81/tcp":[{"HostIp":"127.0.0.1","HostPort":"81"}]}"#;
+        "nano_cpus":1500000000,"ports":[{"in":"53/udp","out":{"HostIp":"0.0.0.0","HostPort":"5353"}},
+        {"in":"53/udp","out":{"HostIp":"::","HostPort":"5353"}},{"in":"81/tcp","out":{"HostIp":"127.0.0.1","HostPort":"81"}}]"#;
 
     fn report(lines: &[&str]) -> String {
         lines.iter().map(|line| line.replace('\n', " ") + "\n").collect()
@@ -214,6 +221,7 @@ mod tests {
         let labels = format!(r#"{{"app":"{APP}","deployment":"{DEPLOYMENT}","component":"web"}}"#);
         let text = report(&[
             &line(&labels, REST),
+            r#"{"t":"left_out","containers":7,"own":1}"#,
             r#"{"t":"image","id":"sha256:i","digests":["r.example/a@sha256:aa"]}"#,
             r#"{"t":"usage","id":"c1","memory":1000,"cached":400,"cpu_usec":5000000}"#,
             r#"{"t":"routes","app":"0190d000000070008000000000000001","sha256":"ab"}"#,
@@ -234,6 +242,7 @@ mod tests {
         assert_eq!(one.started_at, Some(1_767_323_045_678));
         assert_eq!(one.ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["5353/udp"]);
         assert_eq!(facts.routes, BTreeMap::from([(app, "ab".to_owned())]));
+        assert_eq!(facts.left_out, LeftOut { containers: 7, own: 1 });
         let m = facts.machine;
         assert_eq!((m.disk_used_percent(), m.memory_total, m.load_milli, m.uptime_s), (60, 8, [500, 250, 1000], 12));
         assert_eq!(

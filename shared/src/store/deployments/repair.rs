@@ -3,18 +3,29 @@
 //! Invariant: a wish for repair stays until the job that fulfilled it, or was cancelled, forgets it under its fence. Absent:
 //! what is wrong with a deployment ([`crate::domain::observed`]).
 
-use super::{Deployment, read, select};
+use super::{Deployment, read, select, select_planned};
 use crate::{
     domain::{AppId, ClientId, DeploymentId, ServerId},
     store::{Asked, Db, DbError, Fence, On, Tx, sql},
 };
 
-/// The deployments that serve a server's apps.
+/// How many live deployments of a server [`live_on`] finds.
+pub const MOST_LIVE: i64 = 200;
+
+/// The deployments that serve a server's apps, without environments and compose texts; of very many the first
+/// [`MOST_LIVE`].
 pub async fn live_on(on: impl Into<On<'_>>, server: ServerId) -> Result<Vec<Deployment>, DbError> {
-    sql(select!("where server_id = $1 and status = 'live' order by id limit 200"))
+    sql(select_planned!("where server_id = $1 and status = 'live' order by id limit $2"))
         .text(server)
+        .int(MOST_LIVE)
         .fetch_all(on, read)
         .await
+}
+
+/// The apps that a live deployment serves on a server.
+pub async fn apps_live_on(on: impl Into<On<'_>>, server: ServerId) -> Result<Vec<AppId>, DbError> {
+    let live = sql("select distinct app_id from deployments where server_id = $1 and status = 'live'");
+    live.text(server).fetch_all(on, |r| r.parse("app_id")).await
 }
 
 /// The apps on a server that a job works on, or will.

@@ -133,3 +133,15 @@ fn what_does_not_fit_says_why() {
     let many: Vec<Value> = (0..21).map(|n| json!({"name": format!("w{n}"), "kind": "worker"})).collect();
     assert_eq!(code(many.into()), "too_many_components");
 }
+
+#[test]
+fn components_are_bounded_together() {
+    let large = |name: &str, values: usize| {
+        let env: serde_json::Map<String, Value> =
+            (0..values).map(|n| (format!("V{n}"), json!("x".repeat(16_000)))).collect();
+        json!({"name": name, "kind": "worker", "env": env})
+    };
+    fits(json!([large("a", 8), large("b", 8)])).check_size().expect("not too large");
+    let refused = fits(json!([large("a", 8), large("b", 9)])).check_size().expect_err("too large");
+    assert_eq!(refused.code, "components_too_large");
+}

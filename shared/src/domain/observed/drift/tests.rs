@@ -202,3 +202,16 @@ fn what_belongs_to_no_deployment() {
     let nobody = of_server(&BTreeSet::new(), &well());
     assert_eq!(nobody.iter().map(|d| d.kind).collect::<Vec<_>>(), [DriftKind::Extra; 3]);
 }
+
+#[test]
+fn what_was_not_looked_at_is_not_called_missing_and_lists_end() {
+    let mut facts = well();
+    facts.containers.retain(|c| c.role != Role::Edge);
+    assert_eq!(of_server(&BTreeSet::from([APP]), &facts).len(), 1);
+    facts.left_out.own = 1;
+    assert!(of_server(&BTreeSet::from([APP]), &facts).is_empty());
+    let mut open = container("much", Role::Stranger, "", "i".into());
+    open.ports = (1..=300).map(|port| SeenPort { host_port: port, port, protocol: Protocol::Tcp }).collect();
+    facts.containers.push(open);
+    assert_eq!(of_server(&BTreeSet::from([APP]), &facts).len(), MOST);
+}
