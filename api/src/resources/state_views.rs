@@ -166,6 +166,11 @@ struct CertificateView {
     checked_at: Moment,
     #[oai(skip_serializing_if_is_none)]
     not_after: Option<Moment>,
+    #[oai(skip_serializing_if_is_none)]
+    issuer: Option<String>,
+    /// Why a visitor would not take it.
+    #[oai(skip_serializing_if_is_none)]
+    refused: Option<String>,
     /// Why it could not be read.
     #[oai(skip_serializing_if_is_none)]
     error: Option<String>,
@@ -302,6 +307,8 @@ impl From<&Certificate> for CertificateView {
             domain: c.domain.clone(),
             checked_at: Moment(c.checked_at),
             not_after: c.not_after.map(Moment),
+            issuer: c.issuer.clone(),
+            refused: c.refused.clone(),
             error: c.error.clone(),
         }
     }

@@ -11,14 +11,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use reqwest::{
-    Client, RequestBuilder, Response,
-    dns::{Addrs, Name, Resolve, Resolving},
-    header::HeaderMap,
-    redirect, retry,
-};
+use reqwest::{Client, RequestBuilder, header::HeaderMap};
 use shared::domain::{NoAddress, WebhookPolicy, WebhookUrl, choose_address};
 use tokio::{net::lookup_host, time::timeout};
+
+use crate::pinned::{self, beginning, reason};
 
 /// For all of it, from the look-up to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -39,16 +36,6 @@ pub struct SystemNames;
 impl Lookup for SystemNames {
     async fn addresses(&self, host: &str) -> Vec<IpAddr> {
         lookup_host((host, 0)).await.map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
-    }
-}
-
-/// Every name stands for the one address that was judged.
-struct Pinned(SocketAddr);
-
-impl Resolve for Pinned {
-    fn resolve(&self, _: Name) -> Resolving {
-        let addresses: Addrs = Box::new(std::iter::once(self.0));
-        Box::pin(std::future::ready(Ok(addresses)))
     }
 }
 
@@ -100,18 +87,8 @@ impl Sender {
         }
     }
 
-    /// A client of its own for each: it knows the one address, and keeps no connection.
     fn client(&self, address: SocketAddr) -> Result<Client, reqwest::Error> {
-        Client::builder()
-            .user_agent(concat!("byop-engine/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(Pinned(address)))
-            .https_only(self.policy == WebhookPolicy::Production)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .timeout(LIMIT)
-            .build()
+        pinned::to(address, LIMIT).https_only(self.policy == WebhookPolicy::Production).build()
     }
 }
 
@@ -121,32 +98,6 @@ async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     if status.is_success() {
         return Ok(Answer::Success(status.as_u16()));
     }
-    Ok(Answer::Refused(status.as_u16(), beginning(response).await))
-}
-
-/// On one line, so that it can stand in a list. An answer that breaks off is kept as far as it came.
-async fn beginning(mut response: Response) -> String {
-    let mut read = Vec::new();
-    while read.len() < BEGINNING
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        read.extend_from_slice(&chunk[..chunk.len().min(BEGINNING - read.len())]);
-    }
-    String::from_utf8_lossy(&read).replace(char::is_control, " ").trim().to_owned()
-}
-
-/// The URL is left out: it may hold a secret.
-fn reason(error: &reqwest::Error) -> String {
-    let what = if error.is_timeout() {
-        "There was no whole answer in time"
-    } else if error.is_connect() {
-        "There is no connection"
-    } else {
-        "There is no answer"
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    cause.map_or_else(|| format!("{what}."), |cause| format!("{what}: {cause}."))
+    let said = String::from_utf8_lossy(&beginning(response, BEGINNING).await).replace(char::is_control, " ");
+    Ok(Answer::Refused(status.as_u16(), said.trim().to_owned()))
 }

@@ -69,11 +69,9 @@ mod tests {
     #[test]
     fn certificates_that_were_not_renewed() {
         let certificate = |begin: i64, end: i64| Certificate {
-            domain: "a.example".into(),
-            checked_at: 0,
             not_before: Some(begin * DAY),
             not_after: Some(end * DAY),
-            error: None,
+            ..Certificate::default()
         };
         assert!(!certificate(0, 90).is_expiring(70 * DAY));
         assert!(certificate(0, 90).is_expiring(71 * DAY) && certificate(0, 90).is_expiring(100 * DAY));
