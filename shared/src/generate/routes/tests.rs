@@ -44,6 +44,15 @@ fn routes_of_a_release() {
     insta::assert_snapshot!(written(&plan()).expect("routes"));
 }
 
+/// Routers are named after components, and those of redirects after nothing that a component could be called.
+#[test]
+fn a_component_may_be_called_what_it_likes() {
+    let mut plan = plan();
+    plan.components = vec![frozen(json!({"name": "redirect", "kind": "web", "port": 3000}))];
+    let text = written(&plan).expect("routes");
+    assert_eq!(text.matches("rule: Host(").count(), 3, "{text}");
+}
+
 #[test]
 fn nothing_to_reach_has_no_file() {
     let mut workers = plan();
