@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
 use shared::{
-    config::{ConfigError, optional, parsed, required, secret, switch},
+    config::{ConfigError, dns_server, optional, parsed, required, secret, switch},
     domain::{GitUrlPolicy, WebhookPolicy},
     secrets::MasterKey,
 };
@@ -33,6 +33,9 @@ pub struct Config {
     /// Take a caller's address from the last `X-Forwarded-For` entry, because a proxy of ours wrote it.
     pub trust_proxy: bool,
     pub signup: Signups,
+    pub domain_proof: DomainProof,
+    /// Where names are looked up; the system's servers when none is named.
+    pub dns: Option<SocketAddr>,
     pub quotas: Quotas,
 }
 
@@ -45,6 +48,15 @@ pub enum Signups {
     Closed,
 }
 
+/// Whether a client has to prove that a domain is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DomainProof {
+    /// What nobody has proved belongs to whoever deploys there first.
+    Claim,
+    /// Nothing is deployed at what the client has not proved.
+    Required,
+}
+
 /// How much one client may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Quotas {
@@ -55,6 +67,8 @@ pub struct Quotas {
     /// Queued jobs; and as many events that wait for receivers.
     pub jobs: i64,
     pub webhook_endpoints: i64,
+    /// Names that it proves or wants to prove.
+    pub domains: i64,
     /// What its rented servers may cost in a full month, in whole units of each currency; 0 is no cap.
     pub monthly_cost: u32,
 }
@@ -85,6 +99,8 @@ impl Config {
             dev_mode,
             trust_proxy: switch("BYOP_TRUST_PROXY")?,
             signup: signups(dev_mode)?,
+            domain_proof: domain_proof()?,
+            dns: dns_server()?,
             quotas: Quotas::from_env()?,
         })
     }
@@ -111,6 +127,16 @@ fn signups(dev_mode: bool) -> Result<Signups, ConfigError> {
     }
 }
 
+/// `BYOP_DOMAIN_PROOF`.
+fn domain_proof() -> Result<DomainProof, ConfigError> {
+    const NAME: &str = "BYOP_DOMAIN_PROOF";
+    match optional(NAME).as_deref() {
+        None | Some("claim") => Ok(DomainProof::Claim),
+        Some("required") => Ok(DomainProof::Required),
+        Some(_) => Err(ConfigError::invalid(NAME, "it is `claim` or `required`")),
+    }
+}
+
 impl Default for Quotas {
     fn default() -> Self {
         Self {
@@ -120,6 +146,7 @@ impl Default for Quotas {
             api_keys: 100,
             jobs: 500,
             webhook_endpoints: 20,
+            domains: 500,
             monthly_cost: 0,
         }
     }
@@ -135,6 +162,7 @@ impl Quotas {
             api_keys: parsed("BYOP_MAX_API_KEYS", most.api_keys)?,
             jobs: parsed("BYOP_MAX_JOBS", most.jobs)?,
             webhook_endpoints: parsed("BYOP_MAX_WEBHOOK_ENDPOINTS", most.webhook_endpoints)?,
+            domains: parsed("BYOP_MAX_DOMAINS", most.domains)?,
             monthly_cost: parsed("BYOP_QUOTA_MONTHLY_COST", most.monthly_cost)?,
         })
     }

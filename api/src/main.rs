@@ -1,11 +1,11 @@
-//! `api` serves, and sends events to webhooks; `api init` makes keys and the database's schema; `api openapi` prints the document; `api health` asks a
+//! `api` serves, sends events to webhooks and checks domains; `api init` makes keys and the database's schema; `api openapi` prints the document; `api health` asks a
 //! running one whether it is ready.
 
 use anyhow::{Context, bail};
 use api::{
     App, Config,
     config::{RegistryFiles, listen_address},
-    health, init, openapi, webhooks,
+    health, init, openapi, proofs, webhooks,
 };
 use shared::{config::required, store::Db};
 use tokio::net::TcpListener;
@@ -40,8 +40,10 @@ async fn serve() -> anyhow::Result<()> {
         tracing::info!("stopping");
     };
     let sending = tokio::spawn(webhooks::run(app.clone()));
+    let proving = tokio::spawn(proofs::run(app.clone()));
     let served = app.clone().serve(listener, stop).await.context("the server ended");
     sending.await.context("the sending of events ended badly")??;
+    proving.await.context("the checking of domains ended badly")??;
     app.close().await;
     served
 }

@@ -27,6 +27,8 @@ pub enum Tag {
     Servers,
     /// Releases on servers.
     Deployments,
+    /// Proof that a client controls a name.
+    Domains,
     /// Events, and the webhooks that hear of them.
     Webhooks,
     /// For those who run the installation.
@@ -53,6 +55,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         servers,
         (r::deployments::Deployments, r::deployment_logs::DeploymentLogs, r::composes::Composes, r::services::Services),
         (r::releases::Releases, r::rollbacks::Rollbacks),
+        (r::domains::Domains, r::deployment_domains::DeploymentDomains),
         (r::states::States, r::container_logs::ContainerLogs),
         (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,

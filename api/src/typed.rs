@@ -11,9 +11,9 @@ use poem_openapi::{
 use serde_json::Value;
 use shared::domain::{
     AccessKeyId, AccountId, ApiKeyId, AppId, BuildId, ClientId, CloudLogin, CommitSha, CustomerId, DeliveryId,
-    DeployKeyId, DeploymentId, DomainName, EmailAddress, EnvName, EventId, FindingId, GitRef, HealthPath, HostAddress,
-    ImageDigest, JobId, LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn, ServerId, ServiceId, SizeCode,
-    Slug, UserId, WebhookEndpointId,
+    DeployKeyId, DeploymentId, DomainId, DomainName, DomainPattern, EmailAddress, EnvName, EventId, FindingId, GitRef,
+    HealthPath, HostAddress, ImageDigest, JobId, LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn,
+    ServerId, ServiceId, SizeCode, Slug, UserId, WebhookEndpointId,
     component::{ComponentName, MountPath, PublicImage, RoutePath, Schedule, ServiceVersion},
 };
 
@@ -29,7 +29,7 @@ macro_rules! grammar {
 }
 
 grammar! {
-    "uuid": AccountId, ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeliveryId, DeployKeyId, DeploymentId, EventId,
+    "uuid": AccountId, ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeliveryId, DeployKeyId, DeploymentId, DomainId, EventId,
         FindingId, JobId, MachineId, ServerId, ServiceId, UserId, WebhookEndpointId;
     "slug": Slug;
     "commit": CommitSha;
@@ -37,7 +37,7 @@ grammar! {
     "relative-path": RelPath;
     "absolute-path": HealthPath;
     "env-name": EnvName;
-    "domain": DomainName;
+    "domain": DomainName, DomainPattern;
     "host": HostAddress;
     "image-digest": ImageDigest;
     "login": LoginName;

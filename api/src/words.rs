@@ -12,14 +12,20 @@ use shared::{
     domain::{
         EventType,
         component::{ComponentKind, Protocol},
-        observed::{ContainerHealth, ContainerState, DriftKind},
+        observed::{CertificateState, ContainerHealth, ContainerState, DriftKind},
         status::{BuildStatus, DeploymentStatus, MachineState, ServerStatus},
     },
     names::RecordBy,
     queue::{JobKind, JobState},
     store::{
-        apps::DockerfileMode, deliveries::DeliveryStatus, deployments::Desired, env::EnvScope, findings::Verdict,
-        provider_accounts::AccountStatus, webhook_endpoints::EndpointStatus,
+        apps::DockerfileMode,
+        deliveries::DeliveryStatus,
+        deployments::Desired,
+        domain_proofs::{ProofMethod, ProofState},
+        env::EnvScope,
+        findings::Verdict,
+        provider_accounts::AccountStatus,
+        webhook_endpoints::EndpointStatus,
     },
 };
 
@@ -54,6 +60,7 @@ words! {
     Verdict, "What is wrong with a machine. `orphan`: it bears the engine's name and no server wants it; `duplicate`: a server has another one; `zombie`: a server wants it and the cloud does not show it.";
     DeploymentStatus, "How far a deployment is. It serves its domain when it is `live`.";
     RecordBy, "Who sees to a domain's record. `by_us`: the engine will set it, in an account that serves the zone; `by_hand`: somebody has to, because no account serves the zone or the engine may not; `set`: the engine has set it.";
+    CertificateState, "How a domain's certificate stands. `none`: nothing leads to the domain yet; `dns_wrong`: there is none, and the domain does not lead to the server; `requested`: the edge asks an authority for it; `expiring`: it should have been renewed by now; `failed`: there is none after ten minutes, or one that a visitor would not take.";
     ContainerState, "What Docker says of a container's process.";
     ContainerHealth, "What a container's own health check says of it.";
     DriftKind, "How something differs from what was deployed. `missing`: a container is not there; `stopped`: it does not run; `extra`: one runs that should not; `image`: it runs another image; `routes`: the edge follows other routes; `published_port`: a port is open that nobody declared.";
@@ -63,6 +70,8 @@ words! {
     DockerfileMode, "`auto`: the repository's own Dockerfile when it has one, else a generated one. `generate`: always a generated one.";
     EnvScope, "Where a variable is used: while the image is built, in the running container, or both.";
     EventType, "What happened. `webhook.test` is sent on demand only.";
+    ProofState, "How far the proof of a name is. `pending`: not found yet; `lost`: it was proved once, and another client has proved it since.";
+    ProofMethod, "How a name was proved. `dns`: by a record, for the name and all below it; `http`: by a file, for the name alone.";
     EndpointStatus, "Whether events are sent to an endpoint. One that answers with 410 is disabled.";
     DeliveryStatus, "How far a delivery is. `pending`: it will be sent, at once or again; `failed`: it is not tried any more.";
     JobState, "How a job stands. `dead`: it failed too often.";

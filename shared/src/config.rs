@@ -3,7 +3,7 @@
 //! Invariant: a setting that is present and wrong stops the process at start with its name in the message; a secret's
 //! value never stands in an error. Absent: the list of settings (README has it), defaults (each struct has its own).
 
-use std::{env, str::FromStr, time::Duration};
+use std::{env, net::SocketAddr, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 
@@ -42,6 +42,13 @@ pub fn parsed<T: FromStr<Err: std::fmt::Display>>(name: &'static str, default: T
 /// A length of time in whole seconds.
 pub fn seconds(name: &'static str, default: u64) -> Result<Duration, ConfigError> {
     parsed(name, default).map(Duration::from_secs)
+}
+
+/// `BYOP_DNS_SERVER`: the server that names are looked up at; `None` is the system's.
+pub fn dns_server() -> Result<Option<SocketAddr>, ConfigError> {
+    const NAME: &str = "BYOP_DNS_SERVER";
+    let Some(server) = optional(NAME) else { return Ok(None) };
+    server.parse().map(Some).map_err(|_| ConfigError::invalid(NAME, "must be an address and a port, like 192.0.2.1:53"))
 }
 
 /// A secret of at least `min_bytes` bytes.

@@ -28,6 +28,8 @@ pub mod names;
 pub mod providers;
 #[cfg(feature = "queue")]
 pub mod queue;
+#[cfg(feature = "dns")]
+pub mod resolver;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 #[cfg(feature = "store")]

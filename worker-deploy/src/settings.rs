@@ -1,6 +1,6 @@
 //! What this process is told by its environment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use shared::{
     config::{self, ConfigError},
@@ -82,7 +82,7 @@ impl Settings {
             master_key: MasterKey::from_env()?,
             registry: config::required("BYOP_REGISTRY")?,
             verify_ca: verify_ca()?,
-            lookup: Lookup { dns: dns()?, limit: config::seconds("BYOP_DNS_WAIT_S", 300)? },
+            lookup: Lookup { dns: config::dns_server()?, limit: config::seconds("BYOP_DNS_WAIT_S", 300)? },
             services: ServiceImages::from_env(),
             dev_mode: config::switch("BYOP_DEV_MODE")?,
             observe_every: config::seconds("BYOP_OBSERVE_S", 60)?.max(LEAST_BETWEEN_LOOKS),
@@ -108,10 +108,4 @@ fn verify_ca() -> Result<Option<Vec<u8>>, ConfigError> {
     const NAME: &str = "BYOP_VERIFY_CA_FILE";
     let Some(path) = config::optional(NAME) else { return Ok(None) };
     std::fs::read(path).map(Some).map_err(|e| ConfigError::invalid(NAME, e.to_string()))
-}
-
-fn dns() -> Result<Option<SocketAddr>, ConfigError> {
-    const NAME: &str = "BYOP_DNS_SERVER";
-    let Some(server) = config::optional(NAME) else { return Ok(None) };
-    server.parse().map(Some).map_err(|_| ConfigError::invalid(NAME, "must be an address and a port, like 192.0.2.1:53"))
 }

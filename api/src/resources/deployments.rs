@@ -153,7 +153,7 @@ async fn changes_since(app: &App, d: &Deployment) -> Result<Option<EnvChangesVie
 /// A record that a domain needs.
 #[derive(Object)]
 #[oai(rename = "DomainRecord")]
-struct DomainRecordView {
+pub struct DomainRecordView {
     name: String,
     /// `A`, `AAAA`, or `CNAME` for a server that is known by a name only.
     #[oai(rename = "type")]

@@ -2,12 +2,10 @@
 //!
 //! Invariant: everything the deployment needs is frozen here, so a change of the app meanwhile does not reach it.
 
-use std::collections::BTreeSet;
-
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use shared::{
     domain::{
-        AppId, BuildId, CustomerId, DeploymentId, DomainName, ImageDigest, ServerId,
+        AppId, BuildId, CustomerId, DeploymentId, DomainName, DomainPattern, ImageDigest, ServerId,
         release::{FrozenImage, Redirect, ReleasePlan},
         status::BuildStatus,
     },
@@ -22,6 +20,7 @@ use shared::{
 };
 
 use super::{
+    claims::{Purpose, claim_domains, in_order},
     deployments::{DeploymentView, location, view},
     plans::{self, Domains},
     work,
@@ -52,9 +51,9 @@ struct NewDeploymentRequest {
     /// the same build.
     image_digest: Option<Typed<ImageDigest>>,
     /// Where it answers. An app without a web component has none.
-    domain: Option<Typed<DomainName>>,
+    domain: Option<Typed<DomainPattern>>,
     /// Further domains where it answers.
-    domains: Option<Vec<Typed<DomainName>>>,
+    domains: Option<Vec<Typed<DomainPattern>>>,
     /// Domains whose visitors are sent on to one of the others.
     redirects: Option<Vec<RedirectRequest>>,
 }
@@ -63,8 +62,8 @@ struct NewDeploymentRequest {
 #[derive(Object)]
 #[oai(rename = "Redirect", deny_unknown_fields)]
 struct RedirectRequest {
-    from: Typed<DomainName>,
-    to: Typed<DomainName>,
+    from: Typed<DomainPattern>,
+    to: Typed<DomainPattern>,
 }
 
 #[OpenApi(prefix_path = "/v1", tag = "Tag::Deployments")]
@@ -113,7 +112,7 @@ async fn release(
         false => None,
     };
     let images = build.as_ref().map_or(&[][..], |build| &build.images);
-    let plan = plans::freeze(&deployed, &topology, images, domains(request))?;
+    let plan = plans::freeze(&deployed, &topology, images, domains(request)?)?;
     let image_tag = tag_of(&plan, images);
     plans::ensure_services(app, tx, &server, &deployed, &plan).await?;
     let (id, key) = (DeploymentId::new(), &app.config.master_key);
@@ -131,16 +130,22 @@ async fn release(
         prepared: false,
         env_sealed: environment.seal(key, client, id)?,
     };
-    begin_release(app, tx, &server, &new).await
+    begin_release(app, tx, &server, &new, Purpose::New).await
 }
 
-fn domains(request: NewDeploymentRequest) -> Domains {
+fn domains(request: NewDeploymentRequest) -> Result<Domains, Problem> {
     let own = request.domain.into_iter().chain(request.domains.into_iter().flatten());
     let redirects = request.redirects.into_iter().flatten();
-    Domains {
-        domains: own.map(|domain| domain.0).collect(),
-        redirects: redirects.map(|redirect| Redirect { from: redirect.from.0, to: redirect.to.0 }).collect(),
-    }
+    let redirect = |asked: RedirectRequest| Ok(Redirect { from: one_name(&asked.from.0)?, to: one_name(&asked.to.0)? });
+    Ok(Domains {
+        domains: own.map(|domain| one_name(&domain.0)).collect::<Result<_, Problem>>()?,
+        redirects: redirects.map(redirect).collect::<Result<_, Problem>>()?,
+    })
+}
+
+/// A wildcard's certificate needs DNS-01, so credentials for the zone on the customer's server.
+pub fn one_name(asked: &DomainPattern) -> Result<DomainName, Problem> {
+    asked.one().ok_or_else(|| Problem::invalid("wildcard_unsupported", "Name each domain: wildcards are not offered."))
 }
 
 /// Records a deployment with everything frozen, and puts its job into the queue. Its domains are the app's on the server
@@ -150,9 +155,11 @@ pub async fn begin_release(
     tx: &mut Tx,
     server: &servers::Server,
     new: &NewDeployment,
+    purpose: Purpose,
 ) -> Result<Deployment, Problem> {
     let client = new.client;
-    claim_domains(app, tx, &new.plan, &domains::Holder { client, app: new.app, server: server.id }).await?;
+    let holder = domains::Holder { client, app: new.app, server: server.id };
+    claim_domains(app, tx, &new.plan, &holder, purpose).await?;
     for domain in in_order(&new.plan) {
         names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;
     }
@@ -240,25 +247,4 @@ async fn built(tx: &mut Tx, build: Build) -> Result<Built, Problem> {
         }
         status => Err(Problem::conflict("build_not_successful", format!("The build is {status}."))),
     }
-}
-
-/// Everybody takes domains in this order, so that no two requests wait for each other.
-fn in_order(plan: &ReleasePlan) -> BTreeSet<&DomainName> {
-    plan.all_domains().collect()
-}
-
-/// Claims all domains of a plan. One that no deployment serves any more, nor may come to serve, is free.
-pub async fn claim_domains(
-    app: &App,
-    tx: &mut Tx,
-    plan: &ReleasePlan,
-    holder: &domains::Holder,
-) -> Result<(), Problem> {
-    for domain in in_order(plan) {
-        domains::release_stale(tx, domain).await?;
-        if !domains::claim(tx, app.db.now_ms(), domain, holder).await? {
-            return Err(Problem::conflict("domain_taken", format!("Another app or server answers at {domain}.")));
-        }
-    }
-    Ok(())
 }

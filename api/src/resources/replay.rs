@@ -15,7 +15,7 @@ use shared::{
     },
 };
 
-use super::releases::claim_domains;
+use super::claims::{Purpose, claim_domains};
 use crate::{app::App, problem::Problem};
 
 /// Queues a job that died or failed again.
@@ -40,6 +40,8 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Notify => notify(app, tx, job).await,
         // Its server is looked at by another job by now, or needs none.
         JobKind::Observe => Err(nothing_to_do()),
+        // Its client asks for another check.
+        JobKind::Prove => Err(nothing_to_do()),
         JobKind::Noop => Ok(()),
     }
 }
@@ -112,7 +114,7 @@ async fn release_again(app: &App, tx: &mut Tx, deployment: &Deployment) -> Resul
         return Err(Problem::conflict("outdated", "A newer release of the app came to this server meanwhile."));
     }
     let holder = domains::Holder { client: deployment.client, app: app_id, server };
-    claim_domains(app, tx, &deployment.plan()?, &holder).await?;
+    claim_domains(app, tx, &deployment.plan()?, &holder, Purpose::Again).await?;
     match deployments::begin_again(tx, &app.db, deployment).await? {
         true => Ok(()),
         false => Err(Problem::internal()),

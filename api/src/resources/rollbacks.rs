@@ -14,6 +14,7 @@ use shared::{
 };
 
 use super::{
+    claims::Purpose,
     deployments::{DeploymentView, location, view},
     plans,
     releases::{begin_release, is_usable},
@@ -86,7 +87,7 @@ async fn bring_back(app: &App, tx: &mut Tx, caller: &Caller, id: DeploymentId) -
         plan,
         prepared: true,
     };
-    begin_release(app, tx, &server, &new).await
+    begin_release(app, tx, &server, &new, Purpose::Again).await
 }
 
 /// Only what has served can be gone back to, and what serves need not be.

@@ -170,6 +170,11 @@ struct CertificateView {
     /// As it was last read.
     #[oai(skip_serializing_if_is_none)]
     not_after: Option<Moment>,
+    #[oai(skip_serializing_if_is_none)]
+    issuer: Option<String>,
+    /// Why a visitor would not take it.
+    #[oai(skip_serializing_if_is_none)]
+    refused: Option<String>,
     /// Why it could not be read at `checked_at`.
     #[oai(skip_serializing_if_is_none)]
     error: Option<String>,
@@ -307,6 +312,8 @@ impl From<&Certificate> for CertificateView {
             domain: c.domain.clone(),
             checked_at: Moment(c.checked_at),
             not_after: c.not_after.map(Moment),
+            issuer: c.issuer.clone(),
+            refused: c.refused.clone(),
             error: c.error.clone(),
         }
     }

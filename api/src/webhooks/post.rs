@@ -13,13 +13,14 @@ use std::{
 
 use async_trait::async_trait;
 use reqwest::{
-    Client, RequestBuilder, Response,
+    Client, RequestBuilder,
     dns::{Addrs, Name, Resolve, Resolving},
     header::HeaderMap,
-    redirect, retry,
 };
 use shared::domain::{NoAddress, WebhookPolicy, WebhookUrl, choose_address};
 use tokio::{net::lookup_host, sync::OnceCell, time::timeout};
+
+use crate::pinned::{self, beginning};
 
 /// For all of it, from the look-up to the end of the answer.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -123,18 +124,9 @@ impl Sender {
         }
     }
 
-    /// It keeps no connection, so that each request is looked up and judged anew.
     fn new_client(&self) -> Result<Client, reqwest::Error> {
-        Client::builder()
-            .user_agent(concat!("byop-engine/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(self.judged.clone()))
-            .https_only(self.policy == WebhookPolicy::Production)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .timeout(LIMIT)
-            .build()
+        let https_only = self.policy == WebhookPolicy::Production;
+        pinned::by(Arc::new(self.judged.clone()), LIMIT).https_only(https_only).build()
     }
 }
 
@@ -144,32 +136,17 @@ async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     if status.is_success() {
         return Ok(Answer::Success(status.as_u16()));
     }
-    Ok(Answer::Refused(status.as_u16(), beginning(response).await))
+    let said = String::from_utf8_lossy(&beginning(response, BEGINNING).await).replace(char::is_control, " ");
+    Ok(Answer::Refused(status.as_u16(), said.trim().to_owned()))
 }
 
-/// On one line, so that it can stand in a list. An answer that breaks off is kept as far as it came.
-async fn beginning(mut response: Response) -> String {
-    let mut read = Vec::new();
-    while read.len() < BEGINNING
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        read.extend_from_slice(&chunk[..chunk.len().min(BEGINNING - read.len())]);
-    }
-    String::from_utf8_lossy(&read).replace(char::is_control, " ").trim().to_owned()
-}
-
-/// The URL is left out: it may hold a secret.
 fn reason(error: &reqwest::Error) -> String {
-    let what = if error.is_timeout() {
-        "There was no whole answer in time"
-    } else if error.is_connect() {
-        "There is no connection"
-    } else {
-        "There is no answer"
-    };
-    let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
-    if let Some(not_sent) = causes().find_map(|cause| cause.downcast_ref::<NotSent>()) {
-        return not_sent.to_string();
+    let mut cause = error.source();
+    while let Some(now) = cause {
+        if let Some(not_sent) = now.downcast_ref::<NotSent>() {
+            return not_sent.to_string();
+        }
+        cause = now.source();
     }
-    causes().last().map_or_else(|| format!("{what}."), |cause| format!("{what}: {cause}."))
+    pinned::reason(error)
 }

@@ -31,6 +31,7 @@ fn nothing() -> BTreeMap<&'static str, String> {
         "webhook_endpoint_id",
         "event_id",
         "delivery_id",
+        "domain_id",
     ];
     let mut ids: BTreeMap<_, _> = names.into_iter().map(|name| (name, Uuid::now_v7().to_string())).collect();
     ids.insert("name", "X".into());

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use api::{
     App, Config,
-    config::{Quotas, RegistryFiles, Signups},
+    config::{DomainProof, Quotas, RegistryFiles, Signups},
     init::make_registry_files,
 };
 use reqwest::{Method, StatusCode, header::HeaderMap};
@@ -159,6 +159,8 @@ impl Fixture {
             dev_mode: false,
             trust_proxy: false,
             signup: Signups::Open,
+            domain_proof: DomainProof::Claim,
+            dns: None,
             quotas: Quotas::default(),
         };
         change(&mut config);

@@ -82,7 +82,16 @@ async fn one_network_has_so_many_requests_at_once() {
 
 #[tokio::test]
 async fn a_client_has_so_many_of_each_thing() {
-    let few = Quotas { apps: 1, customers: 1, servers: 1, api_keys: 1, jobs: 2, webhook_endpoints: 1, monthly_cost: 0 };
+    let few = Quotas {
+        apps: 1,
+        customers: 1,
+        servers: 1,
+        api_keys: 1,
+        jobs: 2,
+        webhook_endpoints: 1,
+        domains: 1,
+        monthly_cost: 0,
+    };
     let t = Fixture::start_as(|config| config.quotas = few).await;
     let token = t.client().await;
     let app = t.make_app(&token).await;
@@ -90,12 +99,14 @@ async fn a_client_has_so_many_of_each_thing() {
     t.make_server(&token, &customer).await;
     let key = json!({"name": "k", "scopes": ["read"]});
     t.post(&token, "/v1/api-keys", key.clone()).await.ok(201);
+    t.post(&token, "/v1/domains", json!({"name": "a.example.com"})).await.ok(201);
     let next_app = json!({"slug": "next", "git_url": "https://git.example.com/a/b"});
     for (path, body) in [
         ("/v1/apps", next_app.clone()),
         ("/v1/customers", json!({"slug": "next", "name": "C"})),
         ("/v1/servers", json!({"customer_id": customer, "provider": "local"})),
         ("/v1/api-keys", key),
+        ("/v1/domains", json!({"name": "b.example.com"})),
     ] {
         t.post(&token, path, body).await.problem(409, "quota_exceeded");
     }

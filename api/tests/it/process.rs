@@ -39,6 +39,8 @@ fn it_does_not_start_with_settings_that_are_missing_or_wrong() {
         ("BYOP_DEV_MODE", Some("enabled")),
         ("BYOP_SIGNUP", Some("sometimes")),
         ("BYOP_MAX_APPS", Some("many")),
+        ("BYOP_DOMAIN_PROOF", Some("yes")),
+        ("BYOP_DNS_SERVER", Some("192.0.2.1")),
         ("BYOP_QUOTA_MONTHLY_COST", Some("-1")),
     ] {
         let mut command = api(&dir);

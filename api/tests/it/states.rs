@@ -181,3 +181,63 @@ async fn logs_of_components_are_asked_for_with_care() {
     t.get(&other, &format!("{path}/web/logs")).await.problem(404, "not_found");
     t.close().await;
 }
+
+#[tokio::test]
+async fn each_domain_tells_its_certificate() {
+    let t = Fixture::start().await;
+    let live = live(&t).await;
+    let path = format!("/v1/deployments/{}/domains", live.deployment);
+    let shown = async || {
+        let found = t.get(&live.token, &path).await.ok(200);
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(1));
+        found["items"][0].clone()
+    };
+    let first = shown().await;
+    assert_eq!(first["certificate"], json!({"state": "none"}));
+    assert_eq!((&first["proved"], &first["held"], first.get("dns")), (&json!(false), &json!(true), None));
+    let set = async |statement, value: i64, id: &str| {
+        sql(statement).int(value).text(id).execute(&t.app.db).await.expect("updated");
+    };
+    let (now, day) = (t.app.db.now_ms(), 24 * 3600 * 1000);
+    set("update deployments set deployed_at = $1 where id = $2", now, &live.deployment).await;
+    assert_eq!(shown().await["certificate"], json!({"state": "requested"}));
+
+    keep(&t, &live, 0).await;
+    let see = async |more: Value| {
+        let mut certificate = json!({"domain": first["domain"], "checked_at": 1000, "not_before": now - 30 * day,
+            "not_after": now + 60 * day, "issuer": "CN=An Authority", "error": null});
+        certificate.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        let mut all = facts(&live);
+        all["certificates"] = json!([certificate]);
+        sql("update observations set facts = $1").text(all).execute(&t.app.db).await.expect("updated");
+        shown().await["certificate"].clone()
+    };
+    let valid = see(json!({})).await;
+    assert_eq!((&valid["state"], &valid["issuer"]), (&json!("valid"), &json!("CN=An Authority")));
+    assert_eq!(valid["checked_at"], "1970-01-01T00:00:01Z");
+    assert!(valid["not_before"].is_string() && valid["not_after"].is_string() && valid.get("reason").is_none());
+    assert_eq!(see(json!({"not_after": now + day})).await["state"], "expiring");
+    assert_eq!(see(json!({"not_after": now - day})).await["state"], "expired");
+    let refused = json!({"refused": "unknown issuer"});
+    let early = see(refused.clone()).await;
+    assert_eq!((&early["state"], &early["reason"]), (&json!("requested"), &json!("unknown issuer")));
+    set("update deployments set deployed_at = $1 where id = $2", now - day, &live.deployment).await;
+    assert_eq!(see(refused).await["state"], "failed");
+    let elsewhere = see(json!({"refused": "unknown issuer", "dns": "it leads elsewhere"})).await;
+    assert_eq!((&elsewhere["state"], &elsewhere["reason"]), (&json!("dns_wrong"), &json!("it leads elsewhere")));
+    assert_eq!(elsewhere["dns_error"], "it leads elsewhere");
+
+    sql("update servers set address = '192.0.2.9' where id = $1")
+        .text(&live.server)
+        .execute(&t.app.db)
+        .await
+        .expect("set");
+    let record = shown().await["dns"].clone();
+    assert_eq!(
+        (&record["type"], &record["value"], &record["name"]),
+        (&json!("A"), &json!("192.0.2.9"), &first["domain"])
+    );
+    let stranger = t.client().await;
+    t.get(&stranger, &path).await.problem(404, "not_found");
+    t.close().await;
+}

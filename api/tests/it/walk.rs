@@ -69,6 +69,7 @@ pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
         "resize_server" => json!({"size": "cx32"}),
         "create_webhook_endpoint" => json!({"url": "https://hooks.example.com/byop"}),
         "update_webhook_endpoint" => json!({"url": "https://hooks.example.com/stolen"}),
+        "create_domain" => json!({"name": format!("{unique}.example.com")}),
         "update_queue" => json!({"paused": false}),
         other => panic!("no body for {other}: add one"),
     }
@@ -109,6 +110,7 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
     clouds::add_catalog(t, &account).await;
     clouds::add_machine(t, &account, &server).await;
     clouds::add_finding(t, &account).await;
+    let proof = t.make(token, "/v1/domains", body("create_domain", &none)).await;
     let jobs = t.get(OPERATOR, "/v1/operator/jobs?state=queued").await.ok(200);
     let endpoint = t.post(token, "/v1/webhook-endpoints", body("create_webhook_endpoint", &none)).await.ok(201);
     let endpoint = text(&endpoint["webhook_endpoint"]["id"]);
@@ -117,6 +119,7 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
     BTreeMap::from([
         ("webhook_endpoint_id", endpoint),
         ("event_id", event),
+        ("domain_id", proof),
         ("delivery_id", text(&deliveries["items"][0]["id"])),
         ("service_id", text(&services["items"][0]["id"])),
         ("component", "web".into()),

@@ -15,6 +15,8 @@ pub enum EventType {
     ServerUnreachable,
     ServerReachable,
     CertificateExpiring,
+    /// A domain is another client's now, which has proved that it controls it.
+    DomainLost,
     DiskHigh,
     BackupFailed,
     /// Nothing happened: somebody wants to see an event arrive.
@@ -33,6 +35,7 @@ impl EventType {
         Self::ServerUnreachable,
         Self::ServerReachable,
         Self::CertificateExpiring,
+        Self::DomainLost,
         Self::DiskHigh,
         Self::BackupFailed,
         Self::WebhookTest,
@@ -45,6 +48,7 @@ impl EventType {
             Self::ServerUnreachable => "server.unreachable",
             Self::ServerReachable => "server.reachable",
             Self::CertificateExpiring => "certificate.expiring",
+            Self::DomainLost => "domain.lost",
             Self::DiskHigh => "disk.high",
             Self::BackupFailed => "backup.failed",
             Self::WebhookTest => "webhook.test",

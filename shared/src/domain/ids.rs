@@ -81,4 +81,6 @@ ids! {
     EventId,
     /// One event on its way to one endpoint.
     DeliveryId,
+    /// A client's proof that a name is its own.
+    DomainId,
 }

@@ -10,6 +10,7 @@ mod event;
 mod ids;
 mod input;
 pub mod observed;
+pub mod proof;
 pub mod release;
 pub mod status;
 

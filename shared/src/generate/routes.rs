@@ -125,7 +125,8 @@ pub fn routes(spec: &Routes<'_>) -> Result<Option<String>, ComposeError> {
     }
     let mut middlewares = BTreeMap::from([(release, shows(spec.deployment))]);
     for (index, redirect) in spec.plan.redirects.iter().enumerate() {
-        let key = format!("{name}-redirect-{index}");
+        // A number in front: no component begins with one.
+        let key = format!("{name}-{index}-redirect");
         middlewares.insert(key.clone(), leads_on(redirect));
         routers.insert(key.clone(), router(spec, rule(&redirect.from, None), "noop@internal".into(), key));
     }

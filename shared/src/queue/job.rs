@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    domain::{AccountId, ClientId, JobId, ServerId},
-    store::{Fence, deliveries::NOTIFY, observations::OBSERVE},
+    domain::{AccountId, ClientId, DomainId, JobId, ServerId},
+    store::{Fence, deliveries::NOTIFY, domain_proofs::PROVE, observations::OBSERVE},
 };
 
 /// The kinds of work, each with its own queue and workers.
@@ -25,13 +25,24 @@ pub enum JobKind {
     Notify,
     /// Looks at a server, again and again.
     Observe,
+    /// Looks whether a client controls a name.
+    Prove,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
 
 impl JobKind {
-    pub const ALL: &'static [Self] =
-        &[Self::Build, Self::Provision, Self::Deploy, Self::Service, Self::Account, Self::Notify, Self::Observe, Self::Noop];
+    pub const ALL: &'static [Self] = &[
+        Self::Build,
+        Self::Provision,
+        Self::Deploy,
+        Self::Service,
+        Self::Account,
+        Self::Notify,
+        Self::Observe,
+        Self::Prove,
+        Self::Noop,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +53,7 @@ impl JobKind {
             Self::Account => "account",
             Self::Notify => NOTIFY,
             Self::Observe => OBSERVE,
+            Self::Prove => PROVE,
             Self::Noop => "noop",
         }
     }
@@ -156,6 +168,12 @@ impl NewJob {
         let unique_key = Some(format!("{OBSERVE}:{id}"));
         let new = Self::new(JobKind::Observe, id, client);
         Self { unique_key, max_attempts: 100, timeout: Duration::from_secs(300), ..new }
+    }
+
+    /// Looks whether a client controls a name, unless a job that does is there already.
+    pub fn prove(client: ClientId, id: DomainId) -> Self {
+        let unique_key = Some(format!("{PROVE}:{id}"));
+        Self { unique_key, timeout: Duration::from_secs(120), ..Self::new(JobKind::Prove, id, client) }
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Counted {
     ApiKeys,
     QueuedJobs,
     WebhookEndpoints,
+    /// Names that it proves, or wants to prove.
+    Domains,
     /// Those that wait to be sent.
     Deliveries,
 }
@@ -33,6 +35,7 @@ pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: 
         Counted::WebhookEndpoints => {
             "select count(*) as n from webhook_endpoints where client_id = $1 and deleted_at is null"
         }
+        Counted::Domains => "select count(*) as n from domain_proofs where client_id = $1",
         Counted::Deliveries => "select count(*) as n from event_deliveries where client_id = $1 and status = 'pending'",
     });
     let count = count.text(client);

@@ -2,7 +2,8 @@
 //!
 //! Invariants: two apps or servers never hold the same domain, whichever clients they belong to; whether a domain is unused
 //! is asked while its row is held, so that nobody comes to use it meanwhile; whoever holds several takes them in their
-//! order. Absent: proof that the client controls the domain; certificates.
+//! order. Absent: whether the client controls the
+//! domain ([`super::domain_proofs`]); certificates.
 
 use super::{DbError, On, Row, Tx, sql};
 use crate::domain::{AppId, ClientId, DomainName, ServerId, status::ServerStatus};
@@ -24,6 +25,17 @@ pub async fn claim(tx: &mut Tx, now: i64, domain: &DomainName, holder: &Holder) 
                        and domains.server_id = excluded.server_id");
     let claim = claim.text(domain).text(holder.client).text(holder.app).text(holder.server).int(now);
     Ok(claim.execute(tx).await? == 1)
+}
+
+/// Gives a domain that another client holds to one that has proved that it controls it. Returns who held it; `None` when
+/// no other client did. What the other one has deployed there is not touched.
+pub async fn take_over(tx: &mut Tx, now: i64, domain: &DomainName, to: &Holder) -> Result<Option<Holder>, DbError> {
+    let before = holder(&mut *tx, domain).await?.filter(|before| before.client != to.client);
+    let Some(before) = before else { return Ok(None) };
+    let take = sql("update domains set client_id = $1, app_id = $2, server_id = $3, created_at = $4
+                    where domain = $5 and client_id = $6");
+    let take = take.text(to.client).text(to.app).text(to.server).int(now).text(domain).text(before.client);
+    Ok((take.execute(tx).await? == 1).then_some(before))
 }
 
 /// The statement for domains that no deployment holds. One that was replaced holds its own as long as its successor is

@@ -23,6 +23,7 @@ pub mod customers;
 pub mod deliveries;
 pub mod deploy_keys;
 pub mod dns_records;
+pub mod domain_proofs;
 pub mod domains;
 pub mod env;
 pub mod events;

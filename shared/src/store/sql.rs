@@ -28,6 +28,16 @@ impl<'a> From<&'a mut Tx> for On<'a> {
     }
 }
 
+impl On<'_> {
+    /// The same place, for one of several statements.
+    pub fn again(&mut self) -> On<'_> {
+        match self {
+            On::Db(db) => On::Db(db),
+            On::Tx(tx) => On::Tx(tx),
+        }
+    }
+}
+
 /// A statement and the values of its `$1, $2, …`.
 #[must_use]
 pub struct Sql {

@@ -47,7 +47,12 @@ impl<'a> Attempt<'a> {
     }
 
     /// An attempt that only takes the release away.
-    pub fn to_remove(db: &'a Db, settings: &'a Settings, deployment: Deployment, fence: Fence) -> Result<Self, Failure> {
+    pub fn to_remove(
+        db: &'a Db,
+        settings: &'a Settings,
+        deployment: Deployment,
+        fence: Fence,
+    ) -> Result<Self, Failure> {
         Ok(Self::of(db, settings, Release::to_remove(deployment, fence)?))
     }
 
@@ -127,7 +132,8 @@ impl<'a> Attempt<'a> {
     async fn left(&self) -> Result<Left, Failure> {
         let d = &self.release.deployment;
         let known = deployments::on_server(self.db, d.server, d.app).await?;
-        let stays = |other: &Deployment| other.id != d.id && other.desired != Desired::Deleted && other.status.is_there();
+        let stays =
+            |other: &Deployment| other.id != d.id && other.desired != Desired::Deleted && other.status.is_there();
         Ok(if known.iter().any(stays) { Left::Releases } else { Left::Nothing })
     }
 

@@ -98,7 +98,7 @@ impl ObserveWorker {
         before.judge(&after, &mut facts, &self.unreadable);
         let known = observations::get(&self.db, server.client, server.id).await?.and_then(|o| o.facts);
         let known = known.map(|facts| facts.certificates).unwrap_or_default();
-        facts.certificates = certificate::of(server, *dev_mode, after.domains(), known, self.db.now_ms()).await;
+        facts.certificates = certificate::of(server, &self.settings, after.domains(), known, self.db.now_ms()).await;
         Ok(facts)
     }
 }

@@ -7,14 +7,11 @@ use std::{
     time::Duration,
 };
 
-use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
-    net::{NetError, runtime::TokioRuntimeProvider},
+use shared::{
+    failure::Failure,
+    resolver::{NetError, addresses, resolver},
+    store::servers::Server,
 };
-use shared::{failure::Failure, store::servers::Server};
-
-const ONE_TRY: Duration = Duration::from_secs(3);
 
 /// Where names are looked up, and for how long a domain may take to lead to its server.
 #[derive(Clone, Copy, Debug)]
@@ -32,39 +29,6 @@ pub async fn leads_here(server: &Server, domain: &str, how: Lookup) -> Result<Re
     let host = server.address.as_deref().unwrap_or_default();
     let (wanted, found) = tokio::join!(addresses(&resolver, host), addresses(&resolver, domain));
     Ok(judge(domain, &wanted, &found))
-}
-
-/// A resolver that keeps no answer, so that a change of the name is seen at once.
-fn resolver(dns: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
-    let mut builder = match dns {
-        None => TokioResolver::builder_tokio()?,
-        Some(server) => {
-            let mut ways = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            ways.iter_mut().for_each(|way| way.port = server.port());
-            let servers = vec![NameServerConfig::new(server.ip(), true, ways)];
-            let config = ResolverConfig::from_parts(None, vec![], servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        }
-    };
-    let options = builder.options_mut();
-    options.cache_size = 0;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.timeout = ONE_TRY;
-    options.attempts = 1;
-    builder.build()
-}
-
-/// The addresses of a name; of an address, itself.
-async fn addresses(resolver: &TokioResolver, name: &str) -> Result<BTreeSet<IpAddr>, NetError> {
-    if let Ok(address) = name.parse() {
-        return Ok(BTreeSet::from([address]));
-    }
-    // With the dot at its end a name is whole: no search domain of this machine is tried.
-    match resolver.lookup_ip(format!("{}.", name.trim_end_matches('.'))).await {
-        Ok(found) => Ok(found.iter().collect()),
-        Err(e) if e.is_no_records_found() => Ok(BTreeSet::new()),
-        Err(e) => Err(e),
-    }
 }
 
 /// What is wrong with the name, in words for the client.

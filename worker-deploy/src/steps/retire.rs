@@ -110,12 +110,7 @@ pub async fn take_down(session: &Session, release: &Release) -> Result<(), Failu
 }
 
 /// Takes this release down and removes everything of it; of the app too when nothing else of it is left.
-pub async fn wipe(
-    session: &Session,
-    release: &Release,
-    kept: &BTreeSet<String>,
-    left: Left,
-) -> Result<(), Failure> {
+pub async fn wipe(session: &Session, release: &Release, kept: &BTreeSet<String>, left: Left) -> Result<(), Failure> {
     down(session, release, &release.project()).await?;
     prune(session, release, kept).await?;
     let app = release.deployment.app;

@@ -141,4 +141,3 @@ pub async fn start(session: &Session, release: &Release, limit: Duration, log: &
 fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or("no output")
 }
-

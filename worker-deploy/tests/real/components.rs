@@ -99,7 +99,8 @@ async fn an_app_of_many_parts_and_its_services_outlive_a_release() {
     world.settled(second, Status::Deleted).await;
     assert_eq!((containers(&world, "db").await, containers(&world, "cache").await), services);
     world.delete_services().await;
-    const LEFT: &str = "docker ps -aq --filter label=byop.managed; docker volume ls -q | grep -v '^byop-edge_'; ls -A /opt/byop/apps
+    const LEFT: &str =
+        "docker ps -aq --filter label=byop.managed; docker volume ls -q | grep -v '^byop-edge_'; ls -A /opt/byop/apps
       docker network ls --format '{{.Name}}' | grep '^[ads]-' || true";
     assert_eq!(on_server(&world, &["sh", "-c", LEFT]).await, "");
     world.tear_down().await;

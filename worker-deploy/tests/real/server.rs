@@ -82,7 +82,8 @@ impl World {
             assert!(left.is_none() || other == live, "{left:?} is left of {other}");
         }
         let unfinished = [".new", ".tmp"];
-        let left = strange.iter().find(|left| left.starts_with("pull of ") || unfinished.iter().any(|u| left.contains(u)));
+        let left =
+            strange.iter().find(|left| left.starts_with("pull of ") || unfinished.iter().any(|u| left.contains(u)));
         assert_eq!(left, None);
         let edge = all.lines().filter(|name| *name == format!("{}.yaml", self.app.0.simple())).count();
         assert_eq!(edge, 1, "the routes are where they are looked for: {all}");

@@ -13,7 +13,7 @@ mod webhook;
 pub use cloud::{AccessKeyId, CloudLogin, OvhProject, RegionCode, RoleArn, SizeCode};
 pub use git::{CommitSha, GitRef, GitScheme, GitUrl, GitUrlPolicy};
 pub use names::{EmailAddress, EnvName, ImageDigest, ImageRepository, LoginName, RelPath, Slug};
-pub use net::{DomainName, HealthPath, HostAddress, NoAddress, Port, choose_address, is_private};
+pub use net::{DomainName, DomainPattern, HealthPath, HostAddress, NoAddress, Port, choose_address, is_private};
 pub use webhook::{WebhookPolicy, WebhookUrl, WebhookUrlError};
 
 /// A refused value: which kind it was to be, and what is allowed. The value itself is not repeated, it may be a secret
@@ -114,6 +114,7 @@ mod tests {
         holds::<ImageRepository>(raw);
         holds::<EmailAddress>(raw);
         holds::<DomainName>(raw);
+        holds::<DomainPattern>(raw);
         holds::<HealthPath>(raw);
         holds::<HostAddress>(raw);
         holds::<LoginName>(raw);

@@ -27,6 +27,27 @@ fn domain(text: &str) -> Result<String, &'static str> {
     }
 }
 
+text_type!(
+    /// A full domain name, or all names of one more label below it (`*.app.example.com`), as somebody may ask for them.
+    DomainPattern,
+    "domain",
+    domain_pattern
+);
+
+impl DomainPattern {
+    /// The one name that is meant; `None` of a wildcard.
+    pub fn one(&self) -> Option<DomainName> {
+        (!self.0.starts_with('*')).then(|| DomainName(self.0.clone()))
+    }
+}
+
+fn domain_pattern(text: &str) -> Result<String, &'static str> {
+    match text.strip_prefix("*.") {
+        Some(below) => domain(below).map(|below| format!("*.{below}")),
+        None => domain(text),
+    }
+}
+
 /// Lower-case labels of letters, digits and inner hyphens; the last one is not a number.
 pub(super) fn is_host_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -229,6 +250,17 @@ mod tests {
             "a.example:80",
         ] {
             assert!(bad.parse::<DomainName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn wildcards_are_told_from_names() {
+        let read = |text: &str| text.parse::<DomainPattern>().map(|pattern| (pattern.to_string(), pattern.one()));
+        let one = "app.example.com".parse::<DomainName>().ok();
+        assert_eq!(read("App.Example.COM"), Ok(("app.example.com".to_owned(), one)));
+        assert_eq!(read("*.Example.com"), Ok(("*.example.com".to_owned(), None)));
+        for bad in ["*", "*.com", "*.*.example.com", "a.*.example.com", "*example.com", "**.example.com", "*.1.2.3.4"] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 

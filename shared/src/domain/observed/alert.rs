@@ -74,6 +74,7 @@ mod tests {
             not_before: times.map(|t| t.0),
             not_after: times.map(|t| t.1),
             error: error.map(str::to_owned),
+            ..Certificate::default()
         };
         let known = read(None, Some((0, 90 * DAY)));
         let failed = read(Some("no answer"), None).or_times_of(Some(&known));
@@ -86,11 +87,9 @@ mod tests {
     #[test]
     fn certificates_that_were_not_renewed() {
         let certificate = |begin: i64, end: i64| Certificate {
-            domain: "a.example".into(),
-            checked_at: 0,
             not_before: Some(begin * DAY),
             not_after: Some(end * DAY),
-            error: None,
+            ..Certificate::default()
         };
         assert!(!certificate(0, 90).is_expiring(70 * DAY));
         assert!(certificate(0, 90).is_expiring(71 * DAY) && certificate(0, 90).is_expiring(100 * DAY));

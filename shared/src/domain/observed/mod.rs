@@ -5,6 +5,7 @@
 //! client is shown and told. Absent: taking the look, and its time, which stand beside it.
 
 mod alert;
+mod certificate;
 mod drift;
 mod report;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use alert::is_unreachable;
+pub use certificate::{Certificate, CertificateState, standing};
 pub use drift::{Drift, DriftKind, Expected, of_deployment, of_server};
 pub use report::{Unreadable, read};
 
@@ -20,10 +22,10 @@ use super::{AppId, DeploymentId, ServiceId, component::Protocol, status::Unknown
 
 /// A set of fixed texts, with one for what this version does not know.
 macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)* })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum $name { $(#[serde(rename = $text)] $variant,)* }
+        pub enum $name { $($(#[$about])* #[serde(rename = $text)] $variant,)* }
 
         impl $name {
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
@@ -177,30 +179,6 @@ pub struct Machine {
     /// Thousandths: how many processes ran or waited to run, averaged over one, five and fifteen minutes.
     pub load_milli: [u64; 3],
     pub uptime_s: u64,
-}
-
-/// The certificate that the edge shows for a domain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Certificate {
-    pub domain: String,
-    /// Unix milliseconds, as all that follow.
-    pub checked_at: i64,
-    /// Of the last reading that succeeded, as the next.
-    pub not_before: Option<i64>,
-    pub not_after: Option<i64>,
-    /// Why it could not be read at `checked_at`.
-    pub error: Option<String>,
-}
-
-impl Certificate {
-    /// One that could not be read, with the times that are known from before: it ends when it ends.
-    #[must_use]
-    pub fn or_times_of(mut self, known: Option<&Self>) -> Self {
-        if let Some(known) = known.filter(|_| self.error.is_some()) {
-            (self.not_before, self.not_after) = (known.not_before, known.not_after);
-        }
-        self
-    }
 }
 
 /// What is wrong with one live deployment.

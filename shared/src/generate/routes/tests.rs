@@ -1,6 +1,8 @@
-//! Routes as a snapshot, and the proof that a value stays inside its rule.
+//! Routes as a snapshot. That a value stays inside its rule: [`inside`].
 
-use proptest::prelude::*;
+mod inside;
+mod reader;
+
 use serde_json::json;
 use uuid::Uuid;
 
@@ -42,53 +44,19 @@ fn routes_of_a_release() {
     insta::assert_snapshot!(written(&plan()).expect("routes"));
 }
 
+/// Routers are named after components, and those of redirects after nothing that a component could be called.
+#[test]
+fn a_component_may_be_called_what_it_likes() {
+    let mut plan = plan();
+    plan.components = vec![frozen(json!({"name": "redirect", "kind": "web", "port": 3000}))];
+    let text = written(&plan).expect("routes");
+    assert_eq!(text.matches("rule: Host(").count(), 3, "{text}");
+}
+
 #[test]
 fn nothing_to_reach_has_no_file() {
     let mut workers = plan();
     workers.components.remove(0);
     workers.components.remove(0);
     assert_eq!(written(&workers), None);
-}
-
-/// What a rule says, read without the writer's help: each matcher and its one argument.
-fn read_rule(rule: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = rule;
-    while let Some(open) = rest.find("(`") {
-        let name = rest[..open].rsplit(|c: char| !c.is_ascii_alphabetic()).next().expect("a name").to_owned();
-        let (value, behind) = rest[open + 2..].split_once("`)").expect("an end");
-        found.push((name, value.to_owned()));
-        rest = behind;
-    }
-    found
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
-    /// Texts made of what a rule, a template, YAML and a regular expression are made of.
-    #[test]
-    fn no_value_leaves_its_rule(
-        domain in "([a-z0-9.*`)('\"|&!{}$\\\\ \n-]|Host|\\{\\{|\\|\\|){1,20}(\\.example)?",
-        path in "/([a-z0-9/.`)('\"|&!{}$\\\\ \n~-]|Path|\\{\\{|\\|\\|){0,20}",
-    ) {
-        let Ok(domain) = domain.parse::<DomainName>() else { return Ok(()) };
-        let parsed = path.parse::<RoutePath>().ok();
-        let read = read_rule(&rule(&domain, parsed.as_ref()));
-        let mut wanted = vec![("Host".to_owned(), domain.to_string())];
-        if let Some(path) = &parsed {
-            wanted.push(("Path".to_owned(), path.to_string()));
-            wanted.push(("PathPrefix".to_owned(), format!("{path}/")));
-        }
-        prop_assert_eq!(read, wanted);
-
-        let mut component = json!({"name": "web", "kind": "web", "port": 3000});
-        if let Some(path) = &parsed {
-            component["path"] = json!(path);
-        }
-        let redirects = vec![Redirect { from: domain.clone(), to: domain.clone() }];
-        let text = written(&ReleasePlan { components: vec![frozen(component)], domains: vec![domain.clone()], redirects });
-        let file: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text.expect("routes")).expect("YAML");
-        prop_assert_eq!(file["http"]["routers"].as_mapping().expect("routers").len(), 2);
-        prop_assert_eq!(file["http"]["services"].as_mapping().expect("services").len(), 1);
-    }
 }
