@@ -219,9 +219,9 @@ mod tests {
     fn what_is_not_good_is_read_again_soon() {
         let names = |text: &[&str]| text.iter().map(|n| n.parse().expect("a domain")).collect::<Vec<DomainName>>();
         let before = vec![known("good.test", 1000, None), known("bad.test", 1000, Some("unknown issuer"))];
-        let (due, kept) = choose(names(&["bad.test", "good.test", "new.test"]), before.clone(), 61_000);
+        let (due, kept) = choose(names(&["bad.test", "good.test", "new.test"]), &before, 61_000);
         assert_eq!((due, kept), (names(&["new.test", "bad.test"]), vec![before[0].clone()]));
-        let (due, kept) = choose(names(&["good.test"]), before, 1000 + AGAIN_MS);
+        let (due, kept) = choose(names(&["good.test"]), &before, 1000 + AGAIN_MS);
         assert_eq!((due, kept), (names(&["good.test"]), vec![]));
     }
 
@@ -229,7 +229,7 @@ mod tests {
     fn nobody_keeps_the_others_from_being_read() {
         let all: Vec<DomainName> = (0..30).map(|n| format!("n{n:02}.test").parse().expect("a domain")).collect();
         let before: Vec<_> = all.iter().take(MOST).map(|d| known(d.as_str(), 1000, Some("bad"))).collect();
-        let (due, kept) = choose(all.clone(), before, 2000);
+        let (due, kept) = choose(all.clone(), &before, 2000);
         assert_eq!((due.len(), kept.len()), (MOST, 10));
         assert!(all[MOST..].iter().all(|domain| due.contains(domain)), "those that were never read come first");
     }
