@@ -28,7 +28,7 @@ pub struct Config {
     pub registry: RegistryFiles,
     /// `host:port` of the registry, as in image names.
     pub registry_host: String,
-    /// Allows plain HTTP and private addresses in Git URLs and webhooks.
+    /// Allows plain HTTP and private addresses in Git URLs, webhooks and backup targets.
     pub dev_mode: bool,
     /// Take a caller's address from the last `X-Forwarded-For` entry, because a proxy of ours wrote it.
     pub trust_proxy: bool,
@@ -55,6 +55,7 @@ pub struct Quotas {
     /// Queued jobs; and as many events that wait for receivers.
     pub jobs: i64,
     pub webhook_endpoints: i64,
+    pub backup_targets: i64,
     /// What its rented servers may cost in a full month, in whole units of each currency; 0 is no cap.
     pub monthly_cost: u32,
 }
@@ -120,6 +121,7 @@ impl Default for Quotas {
             api_keys: 100,
             jobs: 500,
             webhook_endpoints: 20,
+            backup_targets: 20,
             monthly_cost: 0,
         }
     }
@@ -135,6 +137,7 @@ impl Quotas {
             api_keys: parsed("BYOP_MAX_API_KEYS", most.api_keys)?,
             jobs: parsed("BYOP_MAX_JOBS", most.jobs)?,
             webhook_endpoints: parsed("BYOP_MAX_WEBHOOK_ENDPOINTS", most.webhook_endpoints)?,
+            backup_targets: parsed("BYOP_MAX_BACKUP_TARGETS", most.backup_targets)?,
             monthly_cost: parsed("BYOP_QUOTA_MONTHLY_COST", most.monthly_cost)?,
         })
     }

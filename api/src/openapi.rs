@@ -27,6 +27,8 @@ pub enum Tag {
     Servers,
     /// Releases on servers.
     Deployments,
+    /// Copies of databases and volumes in a client's own bucket, and their way back.
+    Backups,
     /// Events, and the webhooks that hear of them.
     Webhooks,
     /// For those who run the installation.
@@ -40,6 +42,12 @@ pub fn service() -> Service<impl OpenApi + 'static> {
     let clouds =
         (r::provider_accounts::ProviderAccounts, r::catalogs::Catalogs, r::machines::Machines, r::findings::Findings);
     let servers = (r::server_orders::ServerOrders, r::servers::Servers, r::server_actions::ServerActions);
+    let backups = (
+        r::backup_targets::BackupTargets,
+        r::backup_policies::BackupPolicies,
+        r::backups::Backups,
+        r::restores::Restores,
+    );
     let operations = (
         r::sessions::Sessions,
         r::api_keys::ApiKeys,
@@ -54,6 +62,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         (r::deployments::Deployments, r::deployment_logs::DeploymentLogs, r::composes::Composes, r::services::Services),
         (r::releases::Releases, r::rollbacks::Rollbacks),
         (r::states::States, r::container_logs::ContainerLogs),
+        backups,
         (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,
     );

@@ -4,14 +4,14 @@
 
 use shared::{
     domain::{
-        AccountId, BuildId, DeliveryId, DeploymentId, ServerId,
+        AccountId, BackupId, BuildId, DeliveryId, DeploymentId, RestoreId, ServerId,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, JobKind, JobRow, Replay},
     store::{
-        Tx, builds, deliveries,
+        Tx, backups, builds, deliveries,
         deployments::{self, Deployment, Desired},
-        domains, provider_accounts, servers,
+        domains, provider_accounts, restores, servers,
     },
 };
 
@@ -39,6 +39,8 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Notify => notify(app, tx, job).await,
         // Its server is looked at by another job by now, or needs none.
         JobKind::Observe => Err(nothing_to_do()),
+        JobKind::Backup => backup(tx, job).await,
+        JobKind::Restore => restore(tx, job).await,
         JobKind::Noop => Ok(()),
     }
 }
@@ -80,6 +82,23 @@ async fn account(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
 
 async fn notify(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
     match deliveries::begin_again(tx, &app.db, job.id, DeliveryId(job.subject)).await? {
+        true => Ok(()),
+        false => Err(nothing_to_do()),
+    }
+}
+
+/// One that is to be removed needs no other state.
+async fn backup(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    let id = BackupId(job.subject);
+    let found = backups::get(&mut *tx, job.client, id).await?.ok_or_else(nothing_to_do)?;
+    match found.delete_requested_at.is_some() || backups::begin_again(tx, id).await? {
+        true => Ok(()),
+        false => Err(nothing_to_do()),
+    }
+}
+
+async fn restore(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    match restores::begin_again(tx, RestoreId(job.subject)).await? {
         true => Ok(()),
         false => Err(nothing_to_do()),
     }

@@ -82,7 +82,16 @@ async fn one_network_has_so_many_requests_at_once() {
 
 #[tokio::test]
 async fn a_client_has_so_many_of_each_thing() {
-    let few = Quotas { apps: 1, customers: 1, servers: 1, api_keys: 1, jobs: 2, webhook_endpoints: 1, monthly_cost: 0 };
+    let few = Quotas {
+        apps: 1,
+        customers: 1,
+        servers: 1,
+        api_keys: 1,
+        jobs: 2,
+        webhook_endpoints: 1,
+        backup_targets: 1,
+        monthly_cost: 0,
+    };
     let t = Fixture::start_as(|config| config.quotas = few).await;
     let token = t.client().await;
     let app = t.make_app(&token).await;

@@ -81,4 +81,12 @@ ids! {
     EventId,
     /// One event on its way to one endpoint.
     DeliveryId,
+    /// A bucket where a client's backups go.
+    BackupTargetId,
+    /// When something is backed up.
+    BackupPolicyId,
+    /// One backup of one thing.
+    BackupId,
+    /// One backup on its way back.
+    RestoreId,
 }

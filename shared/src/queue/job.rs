@@ -7,9 +7,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    domain::{AccountId, ClientId, JobId, ServerId},
-    store::{Fence, deliveries::NOTIFY, observations::OBSERVE},
+    domain::{AccountId, BackupId, BackupSource, ClientId, JobId, RestoreId, ServerId},
+    store::{Fence, backups::BACKUP, deliveries::NOTIFY, observations::OBSERVE, restores::RESTORE},
 };
+
+/// For all of the data of something to go over the network, twice.
+const COPYING: Duration = Duration::from_secs(12 * 3600);
 
 /// The kinds of work, each with its own queue and workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,13 +26,26 @@ pub enum JobKind {
     Notify,
     /// Looks at a server, again and again.
     Observe,
+    /// Makes, tries out or removes a copy of something.
+    Backup,
+    /// Puts a copy back.
+    Restore,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
 
 impl JobKind {
-    pub const ALL: &'static [Self] =
-        &[Self::Build, Self::Provision, Self::Deploy, Self::Account, Self::Notify, Self::Observe, Self::Noop];
+    pub const ALL: &'static [Self] = &[
+        Self::Build,
+        Self::Provision,
+        Self::Deploy,
+        Self::Account,
+        Self::Notify,
+        Self::Observe,
+        Self::Backup,
+        Self::Restore,
+        Self::Noop,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,6 +55,8 @@ impl JobKind {
             Self::Account => "account",
             Self::Notify => NOTIFY,
             Self::Observe => OBSERVE,
+            Self::Backup => BACKUP,
+            Self::Restore => RESTORE,
             Self::Noop => "noop",
         }
     }
@@ -153,6 +171,20 @@ impl NewJob {
         let unique_key = Some(format!("{OBSERVE}:{id}"));
         let new = Self::new(JobKind::Observe, id, client);
         Self { unique_key, max_attempts: 100, timeout: Duration::from_secs(300), ..new }
+    }
+
+    /// Makes a backup, or removes one that is to be removed. One at a time works on a source.
+    pub fn backup(client: ClientId, id: BackupId, source: &BackupSource) -> Self {
+        let new = Self::new(JobKind::Backup, id, client);
+        let (unique_key, exclusive_key) = (Some(format!("{BACKUP}:{id}")), Some(format!("{BACKUP}:{source}")));
+        Self { unique_key, exclusive_key, timeout: COPYING, ..new }
+    }
+
+    /// Restores into what lives on a server. No deployment changes that server meanwhile.
+    pub fn restore(client: ClientId, id: RestoreId, server: ServerId) -> Self {
+        let new = Self::new(JobKind::Restore, id, client);
+        let unique_key = Some(format!("{RESTORE}:{id}"));
+        Self { unique_key, exclusive_key: Some(format!("deploy:{server}")), timeout: COPYING, ..new }
     }
 }
 

@@ -12,6 +12,7 @@ pub enum Counted {
     ApiKeys,
     QueuedJobs,
     WebhookEndpoints,
+    BackupTargets,
     /// Those that wait to be sent.
     Deliveries,
 }
@@ -32,6 +33,9 @@ pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: 
         }
         Counted::WebhookEndpoints => {
             "select count(*) as n from webhook_endpoints where client_id = $1 and deleted_at is null"
+        }
+        Counted::BackupTargets => {
+            "select count(*) as n from backup_targets where client_id = $1 and deleted_at is null"
         }
         Counted::Deliveries => "select count(*) as n from event_deliveries where client_id = $1 and status = 'pending'",
     });
