@@ -49,6 +49,8 @@ impl Handler for BackupWorker {
                 Err(JobError::transient(message))
             }
             Err(Failure::Permanent { code, message }) => {
+                // Of one that is to be removed it says why it is there still.
+                backups::note_failure(&self.db, fence, id, code, &message).await.map_err(JobError::transient)?;
                 let ending = Ending::Failed { code, message: &message };
                 backups::end(&self.db, fence, &backup, ending).await.map_err(JobError::transient)?;
                 Err(if code == "cancelled" { JobError::Stopped } else { JobError::Permanent(message) })
@@ -119,7 +121,11 @@ impl BackupWorker {
 
     /// Objects first, so that a row that is gone has none.
     async fn remove(&self, fence: Fence, backup: &Backup) -> Result<(), Failure> {
-        place::storage(&self.db, &self.settings, backup).await?.remove(&backup.stem, None).await?;
+        match place::storage(&self.db, &self.settings, backup).await?.remove(&backup.stem, None).await {
+            // Nothing of it is left with its bucket.
+            Ok(()) | Err(Failure::Permanent { code: "bucket_missing", .. }) => {}
+            Err(e) => return Err(e),
+        }
         held(backups::remove(&self.db, fence, backup.id).await?)
     }
 
