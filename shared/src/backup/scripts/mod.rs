@@ -1,8 +1,9 @@
 //! What is run on a server for a copy: one set of scripts for each kind of thing.
 //!
 //! Invariants: a script gets names as arguments (1: the thing, 2: the copy's id, 3: bytes to leave free) and never a secret;
-//! what it makes bears the id; a container that it makes for a test has no network and a limit of memory. It ends with 66 when there
-//! is no such volume, 69 when the service does not run, 73 when there is too little space, 65 when the copy itself is wrong.
+//! what it makes bears the id; a container that it makes for a test has no network and a limit of memory. It ends with 66
+//! when there is no such volume, 69 when the service does not run, 73 when there is too little space, 65 when the copy itself
+//! is wrong.
 
 mod postgres;
 mod volume;
