@@ -28,7 +28,7 @@ pub struct Config {
     pub registry: RegistryFiles,
     /// `host:port` of the registry, as in image names.
     pub registry_host: String,
-    /// Allows plain HTTP and private addresses in Git URLs and webhooks.
+    /// Allows plain HTTP and private addresses in Git URLs, webhooks and backup targets.
     pub dev_mode: bool,
     /// Take a caller's address from the last `X-Forwarded-For` entry, because a proxy of ours wrote it.
     pub trust_proxy: bool,
@@ -69,6 +69,7 @@ pub struct Quotas {
     pub webhook_endpoints: i64,
     /// Names that it proves or wants to prove.
     pub domains: i64,
+    pub backup_targets: i64,
     /// What its rented servers may cost in a full month, in whole units of each currency; 0 is no cap.
     pub monthly_cost: u32,
 }
@@ -147,6 +148,7 @@ impl Default for Quotas {
             jobs: 500,
             webhook_endpoints: 20,
             domains: 500,
+            backup_targets: 20,
             monthly_cost: 0,
         }
     }
@@ -163,6 +165,7 @@ impl Quotas {
             jobs: parsed("BYOP_MAX_JOBS", most.jobs)?,
             webhook_endpoints: parsed("BYOP_MAX_WEBHOOK_ENDPOINTS", most.webhook_endpoints)?,
             domains: parsed("BYOP_MAX_DOMAINS", most.domains)?,
+            backup_targets: parsed("BYOP_MAX_BACKUP_TARGETS", most.backup_targets)?,
             monthly_cost: parsed("BYOP_QUOTA_MONTHLY_COST", most.monthly_cost)?,
         })
     }

@@ -29,6 +29,8 @@ pub enum Tag {
     Deployments,
     /// Proof that a client controls a name.
     Domains,
+    /// Copies of databases and volumes in a client's own bucket, and their way back.
+    Backups,
     /// Events, and the webhooks that hear of them.
     Webhooks,
     /// For those who run the installation.
@@ -42,13 +44,18 @@ pub fn service() -> Service<impl OpenApi + 'static> {
     let clouds =
         (r::provider_accounts::ProviderAccounts, r::catalogs::Catalogs, r::machines::Machines, r::findings::Findings);
     let servers = (r::server_orders::ServerOrders, r::servers::Servers, r::server_actions::ServerActions);
+    let backups = (
+        r::backup_targets::BackupTargets,
+        r::backup_policies::BackupPolicies,
+        r::backups::Backups,
+        r::restores::Restores,
+    );
     let operations = (
         r::sessions::Sessions,
         r::api_keys::ApiKeys,
         (r::apps::Apps, r::components::Components),
         r::env::Env,
-        r::deploy_keys::DeployKeys,
-        r::forge_host_keys::ForgeHostKeys,
+        (r::deploy_keys::DeployKeys, r::forge_host_keys::ForgeHostKeys),
         r::builds::Builds,
         r::customers::Customers,
         clouds,
@@ -57,6 +64,7 @@ pub fn service() -> Service<impl OpenApi + 'static> {
         (r::releases::Releases, r::rollbacks::Rollbacks),
         (r::domains::Domains, r::deployment_domains::DeploymentDomains),
         (r::states::States, r::container_logs::ContainerLogs),
+        backups,
         (r::webhook_endpoints::WebhookEndpoints, r::events::Events),
         r::operators::Operators,
     );

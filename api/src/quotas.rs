@@ -30,6 +30,7 @@ pub async fn check(app: &App, tx: &mut Tx, client: ClientId, what: Counted) -> R
         Counted::QueuedJobs => (quotas.jobs, "queued jobs"),
         Counted::WebhookEndpoints => (quotas.webhook_endpoints, "webhook endpoints"),
         Counted::Domains => (quotas.domains, "domains to prove"),
+        Counted::BackupTargets => (quotas.backup_targets, "backup targets"),
         Counted::Deliveries => (quotas.jobs, "events that wait to be sent"),
     };
     if count(tx, client, what, app.db.now_ms()).await? <= most {

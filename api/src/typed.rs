@@ -10,10 +10,11 @@ use poem_openapi::{
 };
 use serde_json::Value;
 use shared::domain::{
-    AccessKeyId, AccountId, ApiKeyId, AppId, BuildId, ClientId, CloudLogin, CommitSha, CustomerId, DeliveryId,
-    DeployKeyId, DeploymentId, DomainId, DomainName, DomainPattern, EmailAddress, EnvName, EventId, FindingId, GitRef,
-    HealthPath, HostAddress, ImageDigest, JobId, LoginName, MachineId, OvhProject, RegionCode, RelPath, RoleArn,
-    ServerId, ServiceId, SizeCode, Slug, UserId, WebhookEndpointId,
+    AccessKeyId, AccountId, ApiKeyId, AppId, BackupId, BackupPolicyId, BackupTargetId, BucketName, BuildId, ClientId,
+    CloudLogin, CommitSha, CustomerId, DeliveryId, DeployKeyId, DeploymentId, DomainId, DomainName, DomainPattern,
+    EmailAddress, EnvName, EventId, FindingId, GitRef, HealthPath, HostAddress, ImageDigest, JobId, LoginName,
+    MachineId, ObjectPrefix, OvhProject, RegionCode, RelPath, RestoreId, RoleArn, ServerId, ServiceId, SizeCode, Slug,
+    StorageKeyId, StorageRegion, UserId, WebhookEndpointId,
     component::{ComponentName, MountPath, PublicImage, RoutePath, Schedule, ServiceVersion},
 };
 
@@ -29,8 +30,13 @@ macro_rules! grammar {
 }
 
 grammar! {
-    "uuid": AccountId, ApiKeyId, AppId, BuildId, ClientId, CustomerId, DeliveryId, DeployKeyId, DeploymentId, DomainId, EventId,
-        FindingId, JobId, MachineId, ServerId, ServiceId, UserId, WebhookEndpointId;
+    "uuid": AccountId, ApiKeyId, AppId, BackupId, BackupPolicyId, BackupTargetId, BuildId, ClientId, CustomerId,
+        DeliveryId, DeployKeyId, DeploymentId, DomainId, EventId, FindingId, JobId, MachineId, RestoreId, ServerId, ServiceId,
+        UserId, WebhookEndpointId;
+    "bucket": BucketName;
+    "object-prefix": ObjectPrefix;
+    "storage-key-id": StorageKeyId;
+    "storage-region": StorageRegion;
     "slug": Slug;
     "commit": CommitSha;
     "git-ref": GitRef;

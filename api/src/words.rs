@@ -10,10 +10,10 @@ use poem_openapi::{
 use serde_json::Value;
 use shared::{
     domain::{
-        EventType,
+        BackupKind, EventType,
         component::{ComponentKind, Protocol},
         observed::{CertificateState, ContainerHealth, ContainerState, DriftKind},
-        status::{BuildStatus, DeploymentStatus, MachineState, ServerStatus},
+        status::{BackupStatus, BuildStatus, DeploymentStatus, MachineState, RestoreStatus, ServerStatus},
     },
     names::RecordBy,
     queue::{JobKind, JobState},
@@ -55,6 +55,9 @@ macro_rules! words {
 words! {
     BuildStatus, "How far a build is. `success`, `failed` and `cancelled` are ends.";
     ServerStatus, "How far a server is. It can be used when it is `ready`.";
+    BackupStatus, "How far a backup is. It is good when it is `verified`: its object was fetched back, decrypted and restored for a test.";
+    BackupKind, "What a backup is of.";
+    RestoreStatus, "How far a restore is.";
     MachineState, "How far a machine at a cloud is. It costs something while it is `present` or `leaving`.";
     AccountStatus, "What is known of an account's credentials. `unchecked`: not looked at since they were changed; `incomplete`: they work, and lack a permission; `refused`: the cloud does not accept them.";
     Verdict, "What is wrong with a machine. `orphan`: it bears the engine's name and no server wants it; `duplicate`: a server has another one; `zombie`: a server wants it and the cloud does not show it.";

@@ -14,6 +14,8 @@ pub mod redact;
 pub mod secrets;
 pub mod telemetry;
 
+#[cfg(feature = "backups")]
+pub mod backup;
 #[cfg(all(feature = "queue", feature = "ssh"))]
 pub mod container_logs;
 #[cfg(feature = "docker")]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use secrecy::ExposeSecret;
-use shared::ssh::{Exec, Guard, KeyPair, Reach, Session, SshError, Target, Unit, generate_key};
+use shared::ssh::{Exec, Fed, Guard, KeyPair, Reach, Session, SshError, Target, Unit, generate_key};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Sshd {
@@ -263,4 +263,57 @@ async fn sockets_and_ports_are_reached_through_the_server() {
     let mut text = String::new();
     session.open_tcp("127.0.0.1", port).await.unwrap().read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "hello");
+}
+
+/// Bytes that differ, so that a lost or doubled piece shows.
+fn many() -> Vec<u8> {
+    (0..6_000_000u32).flat_map(|n| n.to_le_bytes()).collect()
+}
+
+#[tokio::test]
+async fn a_pipe_carries_everything_both_ways() {
+    let Some((_sshd, session)) = sshd("pipe").await else { return };
+    let limit = Duration::from_secs(60);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("all").display().to_string();
+    let many = many();
+    let taken = session.pipe("cat > \"$1\"; echo ignored; echo heard >&2; exit 3", &[&path], limit).await.unwrap();
+    let (status, stderr) = taken.feed(&mut many.as_slice()).await.unwrap();
+    assert_eq!((status, stderr.as_str()), (3, "heard\n"));
+    assert!(std::fs::read(&path).unwrap() == many, "it arrived whole");
+
+    let mut given = session.pipe("cat \"$1\"; exit 4", &[&path], limit).await.unwrap();
+    given.end_input().await;
+    let mut all = Vec::new();
+    while let Some(piece) = given.next().await {
+        all.extend_from_slice(&piece);
+    }
+    assert_eq!(given.end().unwrap().0, 4);
+    assert!(all == many, "it came whole");
+    // One that reads nothing does not hold us.
+    let deaf = session.pipe("exec <&-; exit 5", &[], limit).await.unwrap();
+    assert_eq!(deaf.feed(&mut many.as_slice()).await.unwrap().0, 5);
+}
+
+#[tokio::test]
+async fn a_pipe_that_breaks_is_no_end() {
+    let Some((_sshd, session)) = sshd("broken pipe").await else { return };
+    let limit = Duration::from_secs(60);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("end").display().to_string();
+    // An input that cannot be read to its end.
+    let input = tokio_util::io::StreamReader::new(futures::stream::iter([
+        Ok(bytes::Bytes::from_static(b"a part")),
+        Err(std::io::Error::from(std::io::ErrorKind::InvalidData)),
+    ]));
+    let taken = session.pipe("cat >/dev/null && sleep 1 && echo end > \"$1\"", &[&path], limit).await.unwrap();
+    let Err(Fed::Input(e)) = taken.feed(&mut Box::pin(input)).await else { panic!("it was taken for whole") };
+    assert_eq!(e.kind(), std::io::ErrorKind::InvalidData);
+    // A script that a signal ends, and one that takes too long.
+    let mut killed = session.pipe("echo part; kill -9 $$", &[], limit).await.unwrap();
+    while killed.next().await.is_some() {}
+    assert_ne!(killed.end().unwrap().0, 0);
+    let mut slow = session.pipe("echo part; sleep 30", &[], Duration::from_millis(500)).await.unwrap();
+    while slow.next().await.is_some() {}
+    assert!(matches!(slow.end(), Err(SshError::Timeout { .. })));
 }

@@ -1,7 +1,8 @@
-//! The deploy worker: brings releases onto servers, switches to them, and takes them down; deletes managed
-//! services; and looks at servers meanwhile.
+//! The deploy worker: brings releases onto servers, switches to them, and takes them down; deletes managed services; and
+//! looks at servers and backs up what stands there meanwhile.
 
 mod attempt;
+pub mod backup;
 mod log;
 pub mod observe;
 mod release;

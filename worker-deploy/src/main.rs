@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use worker_deploy::{
     DeployWorker, ServiceWorker, Settings,
+    backup::{self, BackupWorker, RestoreWorker},
     observe::{self, ObserveWorker},
 };
 
@@ -34,12 +35,17 @@ async fn main() -> anyhow::Result<()> {
     let observer = ObserveWorker::new(db.clone(), settings.clone());
     let deleter = ServiceWorker::new(db.clone(), settings.clone());
     let deleting = WorkerConfig { concurrency: DELETIONS, ..WorkerConfig::from_env(JobKind::Service)? };
+    let (backer, restorer) =
+        (BackupWorker::new(db.clone(), settings.clone()), RestoreWorker::new(db.clone(), settings.clone()));
     let deployer = DeployWorker::new(db.clone(), settings);
     tokio::spawn(observe::schedule(db.clone()));
+    tokio::spawn(backup::schedule(db.clone()));
     let observing = WorkerConfig { concurrency: LOOKS, poll: POLL, ..WorkerConfig::from_env(JobKind::Observe)? };
     tokio::try_join!(
         work(db.clone(), config, Arc::new(deployer), shutdown.clone()),
         work(db.clone(), deleting, Arc::new(deleter), shutdown.clone()),
+        work(db.clone(), WorkerConfig::from_env(JobKind::Backup)?, Arc::new(backer), shutdown.clone()),
+        work(db.clone(), WorkerConfig::from_env(JobKind::Restore)?, Arc::new(restorer), shutdown.clone()),
         work(db, observing, Arc::new(observer), shutdown),
     )?;
     Ok(())

@@ -5,6 +5,9 @@
 
 pub mod api_keys;
 pub mod apps;
+pub mod backup_policies;
+pub mod backup_targets;
+pub mod backups;
 pub mod builds;
 pub mod catalogs;
 mod claims;
@@ -30,6 +33,7 @@ mod plans;
 pub mod provider_accounts;
 pub mod releases;
 mod replay;
+pub mod restores;
 pub mod rollbacks;
 pub mod server_actions;
 pub mod server_orders;

@@ -4,14 +4,14 @@
 
 use shared::{
     domain::{
-        AccountId, BuildId, DeliveryId, DeploymentId, ServerId, ServiceId,
+        AccountId, BackupId, BuildId, DeliveryId, DeploymentId, RestoreId, ServerId, ServiceId,
         status::{DeploymentStatus, ServerStatus},
     },
     queue::{self, JobKind, JobRow, Replay},
     store::{
-        Tx, builds, deliveries,
+        Tx, backups, builds, deliveries,
         deployments::{self, Deployment, Desired},
-        domains, provider_accounts, servers, services,
+        domains, provider_accounts, restores, servers, services,
     },
 };
 
@@ -42,6 +42,8 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Observe => Err(nothing_to_do()),
         // Its client asks for another check.
         JobKind::Prove => Err(nothing_to_do()),
+        JobKind::Backup => backup(tx, job).await,
+        JobKind::Restore => restore(tx, job).await,
         JobKind::Noop => Ok(()),
     }
 }
@@ -88,6 +90,23 @@ async fn account(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
 
 async fn notify(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
     match deliveries::begin_again(tx, &app.db, job.id, DeliveryId(job.subject)).await? {
+        true => Ok(()),
+        false => Err(nothing_to_do()),
+    }
+}
+
+/// One that is to be removed needs no other state.
+async fn backup(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    let id = BackupId(job.subject);
+    let found = backups::get(&mut *tx, job.client, id).await?.ok_or_else(nothing_to_do)?;
+    match found.delete_requested_at.is_some() || backups::begin_again(tx, id).await? {
+        true => Ok(()),
+        false => Err(nothing_to_do()),
+    }
+}
+
+async fn restore(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    match restores::begin_again(tx, RestoreId(job.subject)).await? {
         true => Ok(()),
         false => Err(nothing_to_do()),
     }

@@ -5,7 +5,7 @@
 
 use shared::{
     domain::{AccountId, ClientId, ServerId},
-    queue::{Enqueued, JobKind, NewJob, cancel, enqueue, is_active},
+    queue::{Enqueued, JobKind, NewJob, cancel, deploys_to, enqueue, is_active},
     store::{
         Asked, Tx,
         deployments::{self, Deployment},
@@ -51,12 +51,6 @@ pub async fn on_service(app: &App, tx: &mut Tx, on: &Service) -> Result<(), Prob
     let job = NewJob { exclusive_key, ..NewJob::new(JobKind::Service, on.id, on.client) };
     enqueue(tx, &app.db, &job).await?;
     Ok(())
-}
-
-/// The key that work on what is deployed to a server excludes other such work by. It is not the key of the server's own
-/// jobs: a deployment waits for its server, which must then be able to get ready.
-fn deploys_to(server: ServerId) -> String {
-    format!("deploy:{server}")
 }
 
 /// Puts a job that looks into an account at a cloud into the queue, unless one is there.

@@ -32,6 +32,10 @@ fn nothing() -> BTreeMap<&'static str, String> {
         "event_id",
         "delivery_id",
         "domain_id",
+        "backup_target_id",
+        "backup_policy_id",
+        "backup_id",
+        "restore_id",
     ];
     let mut ids: BTreeMap<_, _> = names.into_iter().map(|name| (name, Uuid::now_v7().to_string())).collect();
     ids.insert("name", "X".into());

@@ -48,6 +48,9 @@ fn ids_moments_and_words_have_types() {
         ("ProviderAccount", "external_id"),
         ("AwsAccessKey", "access_key_id"),
         ("OvhOauth2", "client_id"),
+        ("BackupTarget", "access_key_id"),
+        ("BackupTargetChanges", "access_key_id"),
+        ("NewBackupTarget", "access_key_id"),
     ];
     let exempt = ["ApiKey", "Me", "SignedUp", "Tokens", "Problem", "JobEvent", "LogEvent"];
     for (schema, name, property) in properties().into_iter().filter(|(schema, ..)| !exempt.contains(&schema.as_str())) {

@@ -90,6 +90,7 @@ async fn a_client_has_so_many_of_each_thing() {
         jobs: 2,
         webhook_endpoints: 1,
         domains: 1,
+        backup_targets: 1,
         monthly_cost: 0,
     };
     let t = Fixture::start_as(|config| config.quotas = few).await;

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod actions;
+mod backups;
 mod clouds;
 mod components;
 mod deliveries;

@@ -70,6 +70,15 @@ pub fn body(operation: &str, ids: &BTreeMap<&str, String>) -> Value {
         "create_webhook_endpoint" => json!({"url": "https://hooks.example.com/byop"}),
         "update_webhook_endpoint" => json!({"url": "https://hooks.example.com/stolen"}),
         "create_domain" => json!({"name": format!("{unique}.example.com")}),
+        "create_backup_target" => crate::backups::target(),
+        "update_backup_target" => json!({"name": "stolen"}),
+        "create_backup_policy" => {
+            let volume = json!({"server_id": ids["server_id"], "app_id": ids["app_id"], "name": "uploads"});
+            json!({"volume": volume, "target_id": ids["backup_target_id"], "schedule": "0 3 * * *", "keep_count": 7})
+        }
+        "update_backup_policy" => json!({"enabled": false}),
+        "create_backup" => json!({"service_id": ids["service_id"]}),
+        "restore_backup" => json!({}),
         "update_queue" => json!({"paused": false}),
         other => panic!("no body for {other}: add one"),
     }
@@ -116,7 +125,12 @@ pub async fn one_of_each(t: &Fixture, token: &str) -> BTreeMap<&'static str, Str
     let endpoint = text(&endpoint["webhook_endpoint"]["id"]);
     let event = t.make(token, &format!("/v1/webhook-endpoints/{endpoint}/test"), Value::Null).await;
     let deliveries = t.get(token, &format!("/v1/events/{event}/deliveries")).await.ok(200);
+    let backups = crate::backups::one_of_each(t, token, &text(&services["items"][0]["id"])).await;
     BTreeMap::from([
+        ("backup_target_id", backups.target),
+        ("backup_policy_id", backups.policy),
+        ("backup_id", backups.backup),
+        ("restore_id", backups.restore),
         ("webhook_endpoint_id", endpoint),
         ("event_id", event),
         ("domain_id", proof),

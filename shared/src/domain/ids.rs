@@ -83,4 +83,12 @@ ids! {
     DeliveryId,
     /// A client's proof that a name is its own.
     DomainId,
+    /// A bucket where a client's backups go.
+    BackupTargetId,
+    /// When something is backed up.
+    BackupPolicyId,
+    /// One backup of one thing.
+    BackupId,
+    /// One backup on its way back.
+    RestoreId,
 }

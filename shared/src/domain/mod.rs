@@ -3,6 +3,7 @@
 //!
 //! Invariant: a value of a type in here is valid; parsing is the only way to make one. Absent: I/O, SQL, HTTP, clocks.
 
+mod backup;
 pub mod cloud;
 pub mod component;
 pub mod dns;
@@ -14,6 +15,7 @@ pub mod proof;
 pub mod release;
 pub mod status;
 
+pub use backup::{BackupKind, BackupSource, Proof, UnknownSource};
 pub use event::{EventType, UnknownEvent};
 pub use ids::*;
 pub use input::*;

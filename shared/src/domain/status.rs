@@ -108,6 +108,27 @@ status! {
 }
 
 status! {
+    /// One backup. It counts as good once it was restored for a test, and only then.
+    BackupStatus {
+        Queued = "queued" => [Running, Failed],
+        Running = "running" => [Running, Uploaded, Failed],
+        Uploaded = "uploaded" => [Verified, Failed],
+        Verified = "verified" => [],
+        Failed = "failed" => [] replayed Queued,
+    }
+}
+
+status! {
+    /// One backup on its way back.
+    RestoreStatus {
+        Queued = "queued" => [Running, Failed],
+        Running = "running" => [Running, Succeeded, Failed],
+        Succeeded = "succeeded" => [],
+        Failed = "failed" => [] replayed Queued,
+    }
+}
+
+status! {
     /// One record of a name, from before it is asked for until it is gone. `refused` is what the name service, or we
     /// ourselves, did not want: it may be tried again.
     RecordState {
@@ -174,6 +195,10 @@ mod tests {
         insta::assert_snapshot!("machine", machine);
         let record = rows(RecordState::ALL, RecordState::may_become, RecordState::replayed);
         insta::assert_snapshot!("record", record);
+        let backup = rows(BackupStatus::ALL, BackupStatus::may_become, BackupStatus::replayed);
+        insta::assert_snapshot!("backup", backup);
+        let restore = rows(RestoreStatus::ALL, RestoreStatus::may_become, RestoreStatus::replayed);
+        insta::assert_snapshot!("restore", restore);
         let deployment = rows(DeploymentStatus::ALL, DeploymentStatus::may_become, DeploymentStatus::replayed);
         insta::assert_snapshot!("deployment", deployment);
     }

@@ -7,9 +7,20 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    domain::{AccountId, ClientId, DomainId, JobId, ServerId},
-    store::{Fence, deliveries::NOTIFY, domain_proofs::PROVE, observations::OBSERVE},
+    domain::{AccountId, BackupId, BackupSource, ClientId, DomainId, JobId, RestoreId, ServerId},
+    store::{
+        Fence, backups::BACKUP, deliveries::NOTIFY, domain_proofs::PROVE, observations::OBSERVE, restores::RESTORE,
+    },
 };
+
+/// For all of the data of something to go over the network, twice.
+const COPYING: Duration = Duration::from_secs(12 * 3600);
+
+/// The key that work on what is deployed to a server excludes other such work by. It is not the key of the server's own
+/// jobs: a deployment waits for its server, which must then be able to get ready.
+pub fn deploys_to(server: ServerId) -> String {
+    format!("deploy:{server}")
+}
 
 /// The kinds of work, each with its own queue and workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +38,10 @@ pub enum JobKind {
     Observe,
     /// Looks whether a client controls a name.
     Prove,
+    /// Makes, tries out or removes a copy of something.
+    Backup,
+    /// Puts a copy back.
+    Restore,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
@@ -41,6 +56,8 @@ impl JobKind {
         Self::Notify,
         Self::Observe,
         Self::Prove,
+        Self::Backup,
+        Self::Restore,
         Self::Noop,
     ];
 
@@ -54,6 +71,8 @@ impl JobKind {
             Self::Notify => NOTIFY,
             Self::Observe => OBSERVE,
             Self::Prove => PROVE,
+            Self::Backup => BACKUP,
+            Self::Restore => RESTORE,
             Self::Noop => "noop",
         }
     }
@@ -174,6 +193,20 @@ impl NewJob {
     pub fn prove(client: ClientId, id: DomainId) -> Self {
         let unique_key = Some(format!("{PROVE}:{id}"));
         Self { unique_key, timeout: Duration::from_secs(120), ..Self::new(JobKind::Prove, id, client) }
+    }
+
+    /// Makes a backup, or removes one that is to be removed. One at a time works on a source.
+    pub fn backup(client: ClientId, id: BackupId, source: &BackupSource) -> Self {
+        let new = Self::new(JobKind::Backup, id, client);
+        let (unique_key, exclusive_key) = (Some(format!("{BACKUP}:{id}")), Some(format!("{BACKUP}:{source}")));
+        Self { unique_key, exclusive_key, timeout: COPYING, ..new }
+    }
+
+    /// Restores into what lives on a server. No deployment changes that server meanwhile.
+    pub fn restore(client: ClientId, id: RestoreId, server: ServerId) -> Self {
+        let new = Self::new(JobKind::Restore, id, client);
+        let unique_key = Some(format!("{RESTORE}:{id}"));
+        Self { unique_key, exclusive_key: Some(deploys_to(server)), timeout: COPYING, ..new }
     }
 }
 

@@ -19,5 +19,5 @@ mod worker;
 pub use admin::{JobRow, QueueCounts, Replay, counts, get, list, purge_finished, replay, set_limit, set_paused};
 pub use backoff::Backoff;
 pub use enqueue::{Cancel, Enqueued, cancel, enqueue, is_active};
-pub use job::{Handler, Job, JobError, JobKind, JobState, Lease, NewJob, StopReason};
+pub use job::{Handler, Job, JobError, JobKind, JobState, Lease, NewJob, StopReason, deploys_to};
 pub use worker::{WorkerConfig, work};

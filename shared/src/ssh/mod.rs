@@ -10,6 +10,7 @@ mod exec;
 mod follow;
 mod forward;
 mod key;
+mod pipe;
 mod session;
 mod unit;
 
@@ -18,5 +19,6 @@ pub use exec::{Exec, Output};
 pub use follow::Followed;
 pub use forward::ForwardedSocket;
 pub use key::{KeyPair, generate_key, public_of};
+pub use pipe::{Fed, Piped};
 pub use session::{Reach, Session, Target, TcpStream, resolve};
 pub use unit::{Guard, Unit, UnitResult};

@@ -14,6 +14,7 @@ pub enum Counted {
     WebhookEndpoints,
     /// Names that it proves, or wants to prove.
     Domains,
+    BackupTargets,
     /// Those that wait to be sent.
     Deliveries,
 }
@@ -36,6 +37,9 @@ pub async fn count(on: impl Into<On<'_>>, client: ClientId, what: Counted, now: 
             "select count(*) as n from webhook_endpoints where client_id = $1 and deleted_at is null"
         }
         Counted::Domains => "select count(*) as n from domain_proofs where client_id = $1",
+        Counted::BackupTargets => {
+            "select count(*) as n from backup_targets where client_id = $1 and deleted_at is null"
+        }
         Counted::Deliveries => "select count(*) as n from event_deliveries where client_id = $1 and status = 'pending'",
     });
     let count = count.text(client);

@@ -15,6 +15,10 @@ mod sql;
 
 pub mod api_keys;
 pub mod apps;
+pub mod backup_keys;
+pub mod backup_policies;
+pub mod backup_targets;
+pub mod backups;
 pub mod builds;
 pub mod clients;
 pub mod components;
@@ -37,6 +41,7 @@ pub mod machines;
 pub mod observations;
 pub mod provider_accounts;
 pub mod registry_grants;
+pub mod restores;
 #[cfg(feature = "testing")]
 pub mod scratch;
 pub mod services;

@@ -4,12 +4,14 @@
 //! argument vector, a router rule or a Dockerfile without more care. Absent: whether a host may be reached, whether a
 //! domain is the caller's own, how a value is stored.
 
+mod bucket;
 mod cloud;
 mod git;
 mod names;
 mod net;
 mod webhook;
 
+pub use bucket::{BucketName, ObjectPrefix, StorageEndpoint, StorageKeyId, StorageRegion};
 pub use cloud::{AccessKeyId, CloudLogin, OvhProject, RegionCode, RoleArn, SizeCode};
 pub use git::{CommitSha, GitRef, GitScheme, GitUrl, GitUrlPolicy};
 pub use names::{EmailAddress, EnvName, ImageDigest, ImageRepository, LoginName, RelPath, Slug};
@@ -125,6 +127,10 @@ mod tests {
         holds::<AccessKeyId>(raw);
         holds::<RoleArn>(raw);
         holds::<OvhProject>(raw);
+        holds::<BucketName>(raw);
+        holds::<ObjectPrefix>(raw);
+        holds::<StorageRegion>(raw);
+        holds::<StorageKeyId>(raw);
     }
 
     proptest! {

@@ -66,6 +66,10 @@ impl WebhookUrl {
             None => String::new(),
         }
     }
+
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
