@@ -144,7 +144,7 @@ fn domains(request: NewDeploymentRequest) -> Domains {
 }
 
 /// Records a deployment with everything frozen, and puts its job into the queue. Its domains are the app's on the server
-/// from then on.
+/// from then on. The caller holds the app's row, so that its images stay.
 pub async fn begin_release(
     app: &App,
     tx: &mut Tx,
@@ -152,6 +152,7 @@ pub async fn begin_release(
     new: &NewDeployment,
 ) -> Result<Deployment, Problem> {
     let client = new.client;
+    plans::check_images(tx, new.app, &new.plan).await?;
     claim_domains(app, tx, &new.plan, &domains::Holder { client, app: new.app, server: server.id }).await?;
     for domain in in_order(&new.plan) {
         names::ask(tx, &app.db, client, domain.as_str(), server.address.as_deref()).await?;

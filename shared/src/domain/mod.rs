@@ -11,6 +11,7 @@ mod ids;
 mod input;
 pub mod observed;
 pub mod release;
+pub mod retention;
 pub mod status;
 
 pub use event::{EventType, UnknownEvent};

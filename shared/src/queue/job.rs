@@ -25,13 +25,24 @@ pub enum JobKind {
     Notify,
     /// Looks at a server, again and again.
     Observe,
+    /// Removes images that nobody needs from the registry, again and again, for the whole installation.
+    Retention,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
 
 impl JobKind {
-    pub const ALL: &'static [Self] =
-        &[Self::Build, Self::Provision, Self::Deploy, Self::Service, Self::Account, Self::Notify, Self::Observe, Self::Noop];
+    pub const ALL: &'static [Self] = &[
+        Self::Build,
+        Self::Provision,
+        Self::Deploy,
+        Self::Service,
+        Self::Account,
+        Self::Notify,
+        Self::Observe,
+        Self::Retention,
+        Self::Noop,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +53,7 @@ impl JobKind {
             Self::Account => "account",
             Self::Notify => NOTIFY,
             Self::Observe => OBSERVE,
+            Self::Retention => "retention",
             Self::Noop => "noop",
         }
     }
@@ -156,6 +168,13 @@ impl NewJob {
         let unique_key = Some(format!("{OBSERVE}:{id}"));
         let new = Self::new(JobKind::Observe, id, client);
         Self { unique_key, max_attempts: 100, timeout: Duration::from_secs(300), ..new }
+    }
+
+    /// Looks after the registry, unless a job that does is there already. It is no client's.
+    pub fn retention() -> Self {
+        let key = Some(JobKind::Retention.to_string());
+        let new = Self::new(JobKind::Retention, Uuid::nil(), ClientId(Uuid::nil()));
+        Self { unique_key: key, max_attempts: 100, timeout: Duration::from_secs(600), ..new }
     }
 }
 
