@@ -126,7 +126,14 @@ impl RetentionWorker {
         let every = millis(self.every);
         let due = image_removals::due(&self.db, self.db.now_ms() - every, APPS).await?;
         for of in &due {
-            let whole = self.app(fence, *of).await?;
+            let whole = match self.app(fence, *of).await {
+                // What is wrong with one app's images keeps nobody else's.
+                Err(e @ (Stopped::Registry(RegistryError::Unexpected(_)) | Stopped::Database(DbError::Corrupt { .. }))) => {
+                    warn!(error = %e, app.id = %of.app, "an app's images cannot be looked through");
+                    false
+                }
+                whole => whole?,
+            };
             // One that was not looked through wholly waits behind the others.
             let at = self.db.now_ms() - if whole { 0 } else { every - millis(SOON) };
             image_removals::set_swept(&self.db, *of, at).await?;
