@@ -77,7 +77,10 @@ async fn a_server_pulls_only_what_is_deployed_on_it() {
     let (app, server): (AppId, ServerId) = (ids["app_id"].parse().expect("id"), ids["server_id"].parse().expect("id"));
     let repo = repository(id, app);
     // Its main component may run a public image.
-    sql("update deployments set image_repository = 'docker.io/library/busybox'").execute(&t.app.db).await.expect("updated");
+    sql("update deployments set image_repository = 'docker.io/library/busybox'")
+        .execute(&t.app.db)
+        .await
+        .expect("updated");
     let scope = format!("repository:{repo}:pull");
     let good = grant(&t, id, &repo, GrantActions::Pull, &format!("server:{server}")).await;
     ask(&t, &good, &scope).await.ok(200);

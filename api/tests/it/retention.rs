@@ -16,7 +16,7 @@ use shared::{
     },
     worksource::BuildOutcome,
 };
-use worker_build::retention::{RetentionWorker, Settings};
+use worker_build::retention::{self, RegistryError, RetentionWorker, Settings};
 
 use crate::{
     fixture::{Fixture, Reply, text},
@@ -105,7 +105,7 @@ impl Scene {
         let worker = RetentionWorker::new(db.clone(), &settings).expect("a worker");
         let ran = worker.run(&lease).await;
         assert!(matches!(ran, Err(JobError::Later(_))), "{ran:?}");
-        let grants = sql("select count(*) as n from registry_grants where actions = 'delete'");
+        let grants = sql("select count(*) as n from registry_grants where subject like 'retention:%'");
         assert_eq!(grants.fetch_one(db, |r| r.int("n")).await.expect("counted"), 0, "no grant is left");
     }
 }
@@ -257,6 +257,11 @@ async fn a_registry_that_allows_no_deletion_keeps_all_images() {
     let Some(registry) = Registry::start(&s.t, "", test).await else { return };
     let (first, digest) = s.pushed(&registry, 0).await;
     s.pushed(&registry, 1).await;
+    let repo = repository(s.of.client, s.of.app);
+    let (user, password) = grant(&s.t, s.of.client, &repo, GrantActions::Delete, "build:y").await;
+    let asked = retention::Registry::new(&registry.url, None).expect("a client");
+    let session = asked.log_in(&repo, &user, &password).await.expect("a session");
+    assert!(matches!(session.check().await, Err(RegistryError::NotAllowed)));
     s.sweep(&registry).await;
     assert_eq!(s.pull(&registry, &digest).await, 200);
     assert!(s.shown(&first).await.get("image_removed_at").is_none());

@@ -119,7 +119,8 @@ pub async fn is_under_way(tx: &mut Tx, db: &Db, build: BuildId) -> Result<bool, 
     let app = sql("select app_id from build_jobs where id = $1").text(build);
     let Some(app) = app.fetch_optional(&mut *tx, |r| r.parse("app_id")).await? else { return Ok(false) };
     hold(tx, app).await?;
-    let held = sql("select digest from image_removals where app_id = $1 and removed_at is null and held_until >= $2 limit 1");
+    let held =
+        sql("select digest from image_removals where app_id = $1 and removed_at is null and held_until >= $2 limit 1");
     Ok(held.text(app).int(db.now_ms()).fetch_optional(tx, |r| r.text("digest")).await?.is_some())
 }
 

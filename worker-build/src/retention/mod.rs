@@ -128,7 +128,9 @@ impl RetentionWorker {
         for of in &due {
             let whole = match self.app(fence, *of).await {
                 // What is wrong with one app's images keeps nobody else's.
-                Err(e @ (Stopped::Registry(RegistryError::Unexpected(_)) | Stopped::Database(DbError::Corrupt { .. }))) => {
+                Err(
+                    e @ (Stopped::Registry(RegistryError::Unexpected(_)) | Stopped::Database(DbError::Corrupt { .. })),
+                ) => {
                     warn!(error = %e, app.id = %of.app, "an app's images cannot be looked through");
                     false
                 }
@@ -171,7 +173,9 @@ impl RetentionWorker {
         session.check().await?;
         self.said.store(false, Ordering::Relaxed);
         let mut tx = self.db.begin().await?;
-        let Some(turn) = image_removals::begin(&mut tx, &self.db, of, &self.rule, TURN).await? else { return Ok(false) };
+        let Some(turn) = image_removals::begin(&mut tx, &self.db, of, &self.rule, TURN).await? else {
+            return Ok(false);
+        };
         under(fence, tx).await?;
         let (gone, failed) = remove(&session, &turn, until).await;
         self.keep(fence, of, &turn, &gone, failed.as_ref()).await?;

@@ -75,7 +75,8 @@ impl Registry {
         let token = match answer.status() {
             StatusCode::OK => None,
             StatusCode::UNAUTHORIZED => {
-                let challenge = challenge(answer.headers()).ok_or_else(|| unexpected("it names no place for tokens"))?;
+                let challenge =
+                    challenge(answer.headers()).ok_or_else(|| unexpected("it names no place for tokens"))?;
                 Some(self.token(&challenge, repository, (user, password)).await?)
             }
             status => return Err(unexpected(format!("it answers with status {status}"))),
@@ -98,8 +99,8 @@ impl Registry {
         if answer.status() != StatusCode::OK {
             return Err(unexpected(format!("no token is given, status {}", answer.status())));
         }
-        let body: serde_json::Value =
-            serde_json::from_slice(&read(answer).await?).map_err(|_| unexpected("the answer with the token is no JSON"))?;
+        let body: serde_json::Value = serde_json::from_slice(&read(answer).await?)
+            .map_err(|_| unexpected("the answer with the token is no JSON"))?;
         let token = body["token"].as_str().or(body["access_token"].as_str());
         token.map(SecretString::from).ok_or_else(|| unexpected("the answer has no token"))
     }
@@ -180,7 +181,9 @@ mod tests {
         let found = of(r#"Bearer realm="https://api.test/registry/token",service="byop",error="invalid_token""#);
         let found = found.expect("a challenge");
         assert_eq!((found.realm.as_str(), found.service.as_deref()), ("https://api.test/registry/token", Some("byop")));
-        for wrong in ["", "Bearer", r#"Basic realm="x""#, r#"Bearer realm="file:///etc/passwd""#, r#"Bearer service="x""#] {
+        for wrong in
+            ["", "Bearer", r#"Basic realm="x""#, r#"Bearer realm="file:///etc/passwd""#, r#"Bearer service="x""#]
+        {
             assert_eq!(of(wrong), None, "{wrong}");
         }
     }

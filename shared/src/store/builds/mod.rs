@@ -121,11 +121,7 @@ pub async fn insert(tx: &mut Tx, build: &NewBuild, now: i64) -> Result<(), DbErr
 }
 
 pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: BuildId) -> Result<Option<Build>, DbError> {
-    sql(select!("where id = $1 and client_id = $2"))
-        .text(id)
-        .text(client)
-        .fetch_optional(on, read)
-        .await
+    sql(select!("where id = $1 and client_id = $2")).text(id).text(client).fetch_optional(on, read).await
 }
 
 /// A client's builds, newest first, older than `before`; of one app when one is given; without their texts.
@@ -154,11 +150,7 @@ pub async fn list(
 
 /// The build that a job makes.
 pub async fn find_by_job(on: impl Into<On<'_>>, client: ClientId, job: JobId) -> Result<Option<Build>, DbError> {
-    sql(select!("where job_id = $1 and client_id = $2"))
-        .text(job)
-        .text(client)
-        .fetch_optional(on, read)
-        .await
+    sql(select!("where job_id = $1 and client_id = $2")).text(job).text(client).fetch_optional(on, read).await
 }
 
 /// The newest build of an app that made an image, of whichever part.
@@ -168,10 +160,12 @@ pub async fn find_by_digest(
     app: AppId,
     digest: &ImageDigest,
 ) -> Result<Option<Build>, DbError> {
-    sql(select!("where client_id = $1 and app_id = $2 and status = 'success'
+    sql(select!(
+        "where client_id = $1 and app_id = $2 and status = 'success'
            and (image_digest = $3
              or exists (select 1 from build_images where build_id = build_jobs.id and digest = $3))
-         order by id desc limit 1"))
+         order by id desc limit 1"
+    ))
     .text(client)
     .text(app)
     .text(digest)
