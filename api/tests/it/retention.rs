@@ -129,7 +129,8 @@ async fn an_image_that_was_removed_is_not_deployed() {
     assert!(s.decide(&rule()).await.images.is_empty(), "it can be gone back to");
     let turn = s.decide(&Rule { releases: 0, ..rule() }).await;
     let digest = format!("sha256:{:064}", 1);
-    assert_eq!(turn.images.iter().map(ToString::to_string).collect::<Vec<_>>(), [digest.clone()]);
+    let decided: Vec<_> = turn.images.iter().map(ToString::to_string).collect();
+    assert_eq!(decided, std::slice::from_ref(&digest));
 
     let shown = s.shown(&first).await;
     assert!(shown["image_removed_at"].is_string() && shown["images"][0]["removed_at"].is_string(), "{shown}");
