@@ -149,6 +149,7 @@ fn granted(grant: &Grant, scope: &str) -> Option<Access> {
     let allowed: &[&'static str] = match grant.actions {
         GrantActions::Pull => &["pull"],
         GrantActions::PullPush => &["pull", "push"],
+        GrantActions::Delete => &["delete"],
     };
     let actions: Vec<_> = allowed.iter().copied().filter(|a| wanted.split(',').any(|w| w == *a)).collect();
     (name == grant.repository && !actions.is_empty()).then(|| Access { kind: "repository", name: name.into(), actions })
@@ -196,6 +197,8 @@ mod tests {
         assert_eq!(actions(GrantActions::PullPush, "repository:a/b:push,pull"), Some(vec!["pull", "push"]));
         assert_eq!(actions(GrantActions::PullPush, "repository:a/b:delete"), None);
         assert_eq!(actions(GrantActions::PullPush, "repository:a/b:*"), None);
+        assert_eq!(actions(GrantActions::Delete, "repository:a/b:pull,push,delete"), Some(vec!["delete"]));
+        assert_eq!(actions(GrantActions::Delete, "repository:a/bc:delete"), None);
         assert_eq!(actions(GrantActions::PullPush, "repository:a/bc:pull"), None);
         assert_eq!(actions(GrantActions::PullPush, "repository:a:pull"), None);
         assert_eq!(actions(GrantActions::PullPush, "registry:catalog:*"), None);

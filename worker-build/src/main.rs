@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use shared::{
     config::required,
-    queue::{JobKind, WorkerConfig},
+    queue::{JobKind, WorkerConfig, work},
     secrets::MasterKey,
     store::Db,
     telemetry,
@@ -18,6 +18,7 @@ use worker_build::{
     Builder,
     config::{BuildConfig, url_host},
     keep_tidy, prepare_work_dir,
+    retention::{self, RetentionWorker},
 };
 
 #[tokio::main]
@@ -29,16 +30,25 @@ async fn main() -> anyhow::Result<()> {
     prepare_work_dir(&config.work_dir).with_context(|| format!("the directory {}", config.work_dir.display()))?;
     let database = required("BYOP_DATABASE_URL")?;
     config.deny_hosts.extend(url_host(&database));
+    let db = Db::open(&database).await.context("opening the database")?;
+    let retention = RetentionWorker::new(db.clone(), &retention::Settings::from_env()?).context("the registry")?;
+    let retaining = WorkerConfig { concurrency: 1, ..WorkerConfig::from_env(JobKind::Retention)? };
     let source = LocalSource {
-        db: Db::open(&database).await.context("opening the database")?,
+        db: db.clone(),
         key: MasterKey::from_env()?,
         worker: WorkerConfig { concurrency: config.concurrency, ..WorkerConfig::from_env(JobKind::Build)? },
         max_log_bytes: config.log_bytes,
     };
     let builder = Arc::new(Builder::new(config));
     let shutdown = shutdown_on_signal()?;
+    tokio::spawn(retention::schedule(db.clone()));
+    let working = async {
+        let builds = async { source.run(builder.clone(), shutdown.clone()).await.context("working") };
+        let images = async { work(db, retaining, Arc::new(retention), shutdown.clone()).await.context("retention") };
+        tokio::try_join!(builds, images).map(|_| ())
+    };
     tokio::select! {
-        worked = source.run(builder.clone(), shutdown) => worked.context("working"),
+        worked = working => worked,
         () = keep_tidy(&builder, &source) => Ok(()),
     }
 }

@@ -13,6 +13,7 @@ use shared::{
     store::{
         apps,
         builds::{self, Build, Image, NewBuild},
+        image_removals,
     },
 };
 
@@ -54,6 +55,9 @@ struct ImageView {
     dockerfile_path: Option<String>,
     tag: String,
     digest: String,
+    /// When it was decided to remove it from the registry. From then on it cannot be deployed, until a build makes it again.
+    #[oai(skip_serializing_if_is_none)]
+    removed_at: Option<Moment>,
     /// What the part's source was found to be.
     #[oai(skip_serializing_if_is_none)]
     stack: Option<String>,
@@ -74,6 +78,7 @@ impl From<Image> for ImageView {
             dockerfile_path: dockerfile_path.flatten().map(|path| path.to_string()),
             tag: image.tag,
             digest: image.digest,
+            removed_at: None,
             stack: image.stack,
             port: image.port,
         }
@@ -103,6 +108,10 @@ struct BuildView {
     image_tag: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     image_digest: Option<String>,
+    /// When it was decided to remove the image from the registry, since nothing ran it and newer builds followed. From then
+    /// on it cannot be deployed, until a build makes it again.
+    #[oai(skip_serializing_if_is_none)]
+    image_removed_at: Option<Moment>,
     /// All images that it made: of the app's own source, when a component runs that or none is declared, and of every other
     /// part of the repository that the app's components named when the build was asked for. Only when one build is shown.
     #[oai(skip_serializing_if_is_none)]
@@ -147,6 +156,7 @@ fn view(build: Build) -> BuildView {
         image_repository: build.image_repository,
         image_tag: build.image_tag,
         image_digest: build.image_digest,
+        image_removed_at: build.image_removed_at.map(Moment),
         images: None,
         stack: build.stack,
         dockerfile: build.dockerfile,
@@ -288,7 +298,12 @@ impl Builds {
     async fn get(&self, caller: Reader, app: Here, build_id: Path<Typed<BuildId>>) -> Result<Json<BuildView>, Problem> {
         let found = builds::get(&app.db, caller.client, build_id.0.0).await?;
         let build = found.ok_or_else(|| Problem::not_found("build"))?;
-        let images = builds::images(&app.db, &build).await?.into_iter().map(ImageView::from).collect();
+        let removed = image_removals::of_build(&app.db, &build).await?;
+        let show = |image: Image| {
+            let removed_at = removed.get(&image.digest).copied().map(Moment);
+            ImageView { removed_at, ..image.into() }
+        };
+        let images = builds::images(&app.db, &build).await?.into_iter().map(show).collect();
         let images = Some(images).filter(|images: &Vec<_>| !images.is_empty());
         Ok(Json(BuildView { images, ..view(build) }))
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use shared::{
     domain::{
-        DomainName, HealthPath, Port, ServiceId,
+        AppId, DomainName, HealthPath, Port, ServiceId,
         component::{
             BuildPart, Component, ComponentKind, ComponentName, Health, ImageSource, ServiceVersion, Topology,
         },
@@ -18,7 +18,7 @@ use shared::{
         Tx,
         apps::{App, AppSettings},
         builds::Image,
-        components,
+        components, image_removals,
         servers::Server,
         services::{self, Service},
     },
@@ -115,6 +115,24 @@ fn check_domains(topology: &Topology, d: &Domains) -> Result<(), Problem> {
         true => Ok(()),
         false => Err(Problem::invalid("domains_invalid", "A redirect leads to one of the deployment's domains.")),
     }
+}
+
+/// Refuses a plan with an image that is not in the registry any more, or soon will not be. The caller holds the app's row,
+/// as whoever removes images does.
+pub async fn check_images(tx: &mut Tx, app: AppId, plan: &ReleasePlan) -> Result<(), Problem> {
+    for frozen in plan.own() {
+        if let FrozenImage::Built { digest, .. } = &frozen.image
+            && image_removals::is_removed(&mut *tx, app, digest).await?
+        {
+            let detail = format!(
+                "The image of {} was removed from the registry, since nothing ran it and newer builds followed. Build the \
+                 app again.",
+                frozen.component.name
+            );
+            return Err(Problem::conflict("image_removed", detail));
+        }
+    }
+    Ok(())
 }
 
 /// Records the services of a plan that the app does not have on the server yet.

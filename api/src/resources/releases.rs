@@ -149,7 +149,7 @@ pub fn one_name(asked: &DomainPattern) -> Result<DomainName, Problem> {
 }
 
 /// Records a deployment with everything frozen, and puts its job into the queue. Its domains are the app's on the server
-/// from then on.
+/// from then on. The caller holds the app's row, so that its images stay.
 pub async fn begin_release(
     app: &App,
     tx: &mut Tx,
@@ -158,6 +158,7 @@ pub async fn begin_release(
     purpose: Purpose,
 ) -> Result<Deployment, Problem> {
     let client = new.client;
+    plans::check_images(tx, new.app, &new.plan).await?;
     let holder = domains::Holder { client, app: new.app, server: server.id };
     claim_domains(app, tx, &new.plan, &holder, purpose).await?;
     for domain in in_order(&new.plan) {

@@ -9,17 +9,21 @@ use shared::{
     },
     queue::{self, JobKind, JobRow, Replay},
     store::{
-        Tx, backups, builds, deliveries,
+        Tx, apps, backups, builds, deliveries,
         deployments::{self, Deployment, Desired},
         domains, provider_accounts, restores, servers, services,
     },
 };
 
-use super::claims::{Purpose, claim_domains};
+use super::{
+    claims::{Purpose, claim_domains},
+    plans,
+};
 use crate::{app::App, problem::Problem};
 
 /// Queues a job that died or failed again.
 pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    hold_app(tx, job).await?;
     match queue::replay(tx, &app.db, job).await? {
         Replay::Queued => {}
         Replay::NotGivenUp => {
@@ -38,14 +42,24 @@ pub async fn replay(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
         JobKind::Service => service(tx, job).await,
         JobKind::Account => account(tx, job).await,
         JobKind::Notify => notify(app, tx, job).await,
-        // Its server is looked at by another job by now, or needs none.
-        JobKind::Observe => Err(nothing_to_do()),
+        // Its server, or the registry, is looked at by another job by now, or needs none.
+        JobKind::Observe | JobKind::Retention => Err(nothing_to_do()),
         // Its client asks for another check.
         JobKind::Prove => Err(nothing_to_do()),
         JobKind::Backup => backup(tx, job).await,
         JobKind::Restore => restore(tx, job).await,
         JobKind::Noop => Ok(()),
     }
+}
+
+/// Whoever begins a release takes the app's row before any of the queue's, so this does too.
+async fn hold_app(tx: &mut Tx, job: &JobRow) -> Result<(), Problem> {
+    if job.kind == JobKind::Deploy
+        && let Some(found) = deployments::get(&mut *tx, job.client, DeploymentId(job.subject)).await?
+    {
+        apps::lock(tx, job.client, found.app).await?;
+    }
+    Ok(())
 }
 
 fn nothing_to_do() -> Problem {
@@ -128,12 +142,17 @@ async fn deployment(app: &App, tx: &mut Tx, job: &JobRow) -> Result<(), Problem>
 
 async fn release_again(app: &App, tx: &mut Tx, deployment: &Deployment) -> Result<(), Problem> {
     let (server, app_id) = (deployment.server, deployment.app);
+    if !apps::lock(tx, deployment.client, app_id).await? {
+        return Err(nothing_to_do());
+    }
     let others = deployments::on_server(&mut *tx, server, app_id).await?;
     if others.iter().any(|d| d.sequence > deployment.sequence && d.status != DeploymentStatus::Pending) {
         return Err(Problem::conflict("outdated", "A newer release of the app came to this server meanwhile."));
     }
     let holder = domains::Holder { client: deployment.client, app: app_id, server };
-    claim_domains(app, tx, &deployment.plan()?, &holder, Purpose::Again).await?;
+    let plan = deployment.plan()?;
+    plans::check_images(tx, app_id, &plan).await?;
+    claim_domains(app, tx, &plan, &holder, Purpose::Again).await?;
     match deployments::begin_again(tx, &app.db, deployment).await? {
         true => Ok(()),
         false => Err(Problem::internal()),

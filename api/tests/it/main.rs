@@ -26,6 +26,7 @@ mod rented;
 mod replay;
 mod requests;
 mod resources;
+mod retention;
 mod sessions;
 mod states;
 mod walk;

@@ -26,7 +26,7 @@ use crate::{
 
 const SERVICE: &str = "test-registry";
 
-async fn grant(
+pub async fn grant(
     t: &Fixture,
     client: ClientId,
     repository: &str,
@@ -38,7 +38,7 @@ async fn grant(
     (id.to_string(), secret)
 }
 
-async fn ask(t: &Fixture, grant: &(String, String), scope: &str) -> Reply {
+pub async fn ask(t: &Fixture, grant: &(String, String), scope: &str) -> Reply {
     let path = format!("/registry/token?service={SERVICE}&scope={scope}");
     finish(t.call("GET", &path).request().basic_auth(&grant.0, Some(&grant.1))).await
 }
@@ -95,9 +95,9 @@ async fn a_server_pulls_only_what_is_deployed_on_it() {
 }
 
 /// A real registry, ended when dropped.
-struct Registry {
+pub struct Registry {
     process: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Drop for Registry {
@@ -108,11 +108,20 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    /// Starts the registry with the API's certificate as its root.
-    async fn start(realm: &str, dir: &Path) -> Self {
+    /// Starts the registry of an API, with that one's certificate as its root and these settings of its storage; `None`,
+    /// with the reason printed, where there is no registry.
+    pub async fn start(t: &Fixture, storage: &str, test: &str) -> Option<Self> {
+        if std::env::var("BYOP_TEST_ENV_FILE").is_err() {
+            eprintln!("SKIPPED {test}: BYOP_TEST_ENV_FILE is not set");
+            return None;
+        }
+        Some(Self::serve(&format!("{}/registry/token", t.url), t.dir.path(), storage).await)
+    }
+
+    async fn serve(realm: &str, dir: &Path, storage: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address").port();
         let config = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {0}/data}}}}\n\
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {0}/data}}{storage}}}\n\
              http: {{addr: 127.0.0.1:{port}}}\nauth:\n  token:\n    realm: {realm}\n    service: {SERVICE}\n    \
              issuer: byop-engine\n    rootcertbundle: {0}/token.crt\n",
             dir.display()
@@ -145,7 +154,7 @@ impl Registry {
         (reply.status().as_u16(), location)
     }
 
-    async fn push(&self, token: &str, repository: &str, blob: &'static str, digest: &str) {
+    pub async fn push(&self, token: &str, repository: &str, blob: &'static str, digest: &str) {
         let (status, location) = self.begin_push(token, repository).await;
         assert_eq!(status, 202);
         let location = location.expect("a location");
@@ -170,13 +179,9 @@ impl Registry {
 
 #[tokio::test]
 async fn a_real_registry_takes_the_tokens() {
-    if std::env::var("BYOP_TEST_ENV_FILE").is_err() {
-        eprintln!("SKIPPED a_real_registry_takes_the_tokens: BYOP_TEST_ENV_FILE is not set");
-        return;
-    }
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
     let t = Fixture::start_on(listener).await;
-    let registry = Registry::start(&format!("{}/registry/token", t.url), t.dir.path()).await;
+    let Some(registry) = Registry::start(&t, "", "a_real_registry_takes_the_tokens").await else { return };
     let (id, _) = client(&t).await;
     let (mine, foreign) = (repository(id, AppId::new()), repository(id, AppId::new()));
     let (blob, digest) = ("hello", "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");

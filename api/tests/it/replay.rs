@@ -117,7 +117,7 @@ pub async fn work(t: &Fixture, kind: JobKind, handler: Arc<dyn Handler>, subject
     job
 }
 
-async fn replay(t: &Fixture, job: &str) -> Reply {
+pub async fn replay(t: &Fixture, job: &str) -> Reply {
     t.call("POST", &format!("/v1/operator/jobs/{job}/replay")).token(OPERATOR).send().await
 }
 
@@ -251,7 +251,7 @@ async fn a_dead_server_and_a_dead_deployment_begin_again() {
 }
 
 /// Leaves a job as a worker that gave up leaves it.
-async fn give_up(t: &Fixture, subject: &str) -> String {
+pub async fn give_up(t: &Fixture, subject: &str) -> String {
     sql("update jobs set state = 'dead', attempt = 3, finished_at = 1, abandoned = 0 where subject_id = $1 returning id")
         .text(subject)
         .fetch_one(&t.app.db, |r| r.text("id"))

@@ -13,6 +13,7 @@ mod input;
 pub mod observed;
 pub mod proof;
 pub mod release;
+pub mod retention;
 pub mod status;
 
 pub use backup::{BackupKind, BackupSource, Proof, UnknownSource};

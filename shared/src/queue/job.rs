@@ -42,6 +42,8 @@ pub enum JobKind {
     Backup,
     /// Puts a copy back.
     Restore,
+    /// Removes images that nobody needs from the registry, again and again, for the whole installation.
+    Retention,
     /// Does nothing: for benchmarks and conformance tests.
     Noop,
 }
@@ -58,6 +60,7 @@ impl JobKind {
         Self::Prove,
         Self::Backup,
         Self::Restore,
+        Self::Retention,
         Self::Noop,
     ];
 
@@ -73,6 +76,7 @@ impl JobKind {
             Self::Prove => PROVE,
             Self::Backup => BACKUP,
             Self::Restore => RESTORE,
+            Self::Retention => "retention",
             Self::Noop => "noop",
         }
     }
@@ -207,6 +211,13 @@ impl NewJob {
         let new = Self::new(JobKind::Restore, id, client);
         let unique_key = Some(format!("{RESTORE}:{id}"));
         Self { unique_key, exclusive_key: Some(deploys_to(server)), timeout: COPYING, ..new }
+    }
+
+    /// Looks after the registry, unless a job that does is there already. It is no client's.
+    pub fn retention() -> Self {
+        let key = Some(JobKind::Retention.to_string());
+        let new = Self::new(JobKind::Retention, Uuid::nil(), ClientId(Uuid::nil()));
+        Self { unique_key: key, max_attempts: 100, timeout: Duration::from_secs(600), ..new }
     }
 }
 

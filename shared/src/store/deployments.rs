@@ -9,6 +9,7 @@ mod progress;
 mod repair;
 mod watch;
 
+pub use plan::of_app;
 pub use progress::*;
 pub use repair::*;
 pub use watch::*;

@@ -34,6 +34,7 @@ pub mod events;
 pub mod findings;
 pub mod forge_host_keys;
 pub mod idempotency;
+pub mod image_removals;
 pub mod installation;
 pub mod jobs;
 pub mod log_segments;

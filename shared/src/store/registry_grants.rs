@@ -16,6 +16,8 @@ use crate::{
 pub enum GrantActions {
     Pull,
     PullPush,
+    /// Removes images, and reads none.
+    Delete,
 }
 
 impl GrantActions {
@@ -23,6 +25,7 @@ impl GrantActions {
         match self {
             Self::Pull => "pull",
             Self::PullPush => "pull,push",
+            Self::Delete => "delete",
         }
     }
 }
@@ -34,7 +37,7 @@ pub struct NewGrant<'a> {
     /// The repository's name in the registry, without its host.
     pub repository: &'a str,
     pub actions: GrantActions,
-    /// Who uses it: `build:<build id>` or `server:<server id>`.
+    /// Who uses it: `build:<build id>`, `server:<server id>` or `retention:<app id>`.
     pub subject: &'a str,
     pub lifetime: Duration,
 }
@@ -129,6 +132,7 @@ fn read(r: &Row) -> Result<Grant, DbError> {
         actions: match actions.as_str() {
             "pull" => GrantActions::Pull,
             "pull,push" => GrantActions::PullPush,
+            "delete" => GrantActions::Delete,
             _ => return Err(DbError::Corrupt { column: "actions", value: actions }),
         },
         subject: r.text("subject")?,

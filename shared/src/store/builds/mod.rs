@@ -53,6 +53,8 @@ pub struct Build {
     pub image_repository: Option<String>,
     pub image_tag: Option<String>,
     pub image_digest: Option<String>,
+    /// Since when the image cannot be deployed any more ([`super::image_removals`]).
+    pub image_removed_at: Option<i64>,
     /// What the generator found, for example `node`; `dockerfile` when the repository brought its own.
     pub stack: Option<String>,
     /// The Dockerfile that was built.
@@ -89,6 +91,17 @@ pub struct Failure {
     pub message: String,
 }
 
+/// A build's columns, its texts among them, before the rest of a statement.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select build_jobs.*, (select r.requested_at from image_removals r where r.app_id = build_jobs.app_id
+                and r.digest = build_jobs.image_digest) as image_removed_at from build_jobs ",
+            $rest
+        )
+    };
+}
+
 /// Records a build, pending.
 pub async fn insert(tx: &mut Tx, build: &NewBuild, now: i64) -> Result<(), DbError> {
     sql("insert into build_jobs (id, client_id, app_id, job_id, git_ref, commit_sha, requested_at, preview, parts)
@@ -108,11 +121,7 @@ pub async fn insert(tx: &mut Tx, build: &NewBuild, now: i64) -> Result<(), DbErr
 }
 
 pub async fn get(on: impl Into<On<'_>>, client: ClientId, id: BuildId) -> Result<Option<Build>, DbError> {
-    sql("select * from build_jobs where id = $1 and client_id = $2")
-        .text(id)
-        .text(client)
-        .fetch_optional(on, read)
-        .await
+    sql(select!("where id = $1 and client_id = $2")).text(id).text(client).fetch_optional(on, read).await
 }
 
 /// A client's builds, newest first, older than `before`; of one app when one is given; without their texts.
@@ -126,7 +135,8 @@ pub async fn list(
     sql("select id, client_id, app_id, job_id, git_ref, commit_sha, status, requested_at, started_at, finished_at,
                 image_repository, image_tag, image_digest, stack, cast(null as text) as dockerfile, port, health_path,
                 error_code, error_message, log_bytes, preview, cast(null as text) as report, cast(null as text) as compose,
-                parts
+                parts, (select r.requested_at from image_removals r where r.app_id = build_jobs.app_id
+                  and r.digest = build_jobs.image_digest) as image_removed_at
          from build_jobs where client_id = $1 and (cast($2 as text) is null or app_id = $2)
            and (cast($3 as text) is null or id < $3)
          order by id desc limit $4")
@@ -140,11 +150,7 @@ pub async fn list(
 
 /// The build that a job makes.
 pub async fn find_by_job(on: impl Into<On<'_>>, client: ClientId, job: JobId) -> Result<Option<Build>, DbError> {
-    sql("select * from build_jobs where job_id = $1 and client_id = $2")
-        .text(job)
-        .text(client)
-        .fetch_optional(on, read)
-        .await
+    sql(select!("where job_id = $1 and client_id = $2")).text(job).text(client).fetch_optional(on, read).await
 }
 
 /// The newest build of an app that made an image, of whichever part.
@@ -154,10 +160,12 @@ pub async fn find_by_digest(
     app: AppId,
     digest: &ImageDigest,
 ) -> Result<Option<Build>, DbError> {
-    sql("select * from build_jobs where client_id = $1 and app_id = $2 and status = 'success'
+    sql(select!(
+        "where client_id = $1 and app_id = $2 and status = 'success'
            and (image_digest = $3
              or exists (select 1 from build_images where build_id = build_jobs.id and digest = $3))
-         order by id desc limit 1")
+         order by id desc limit 1"
+    ))
     .text(client)
     .text(app)
     .text(digest)
@@ -227,6 +235,7 @@ fn read(row: &Row) -> Result<Build, DbError> {
         image_repository: row.opt_text("image_repository")?,
         image_tag: row.opt_text("image_tag")?,
         image_digest: row.opt_text("image_digest")?,
+        image_removed_at: row.opt_int("image_removed_at")?,
         stack: row.opt_text("stack")?,
         dockerfile: row.opt_text("dockerfile")?,
         port: row.opt_int("port")?,

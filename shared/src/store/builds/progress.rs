@@ -6,7 +6,7 @@
 use super::{Failure, Image, Plan, images, record};
 use crate::{
     domain::{BuildId, JobId, status::BuildStatus},
-    store::{DbError, Fence, On, Tx, sql, status_events},
+    store::{DbError, Fence, On, Tx, image_removals, sql, status_events},
 };
 
 /// Moves a build to `to`, which is not an end. Returns whether it moved.
@@ -77,7 +77,7 @@ pub async fn set_plan(on: impl Into<On<'_>>, fence: Fence, id: BuildId, plan: &P
 }
 
 /// Ends a build with its images, and makes the first the app's current one unless a newer build's is; a preview, and only
-/// that, without any. Returns whether it did.
+/// that, without any. Images that were removed before are there again. Returns whether it did.
 pub async fn finish_success(tx: &mut Tx, fence: Fence, id: BuildId, made: &[Image], now: i64) -> Result<bool, DbError> {
     let image = made.first();
     let client = sql("
@@ -103,6 +103,9 @@ pub async fn finish_success(tx: &mut Tx, fence: Fence, id: BuildId, made: &[Imag
     if let (true, Some(image)) = (moved, image) {
         images::insert(tx, id, made).await?;
         set_current_image(tx, id, image, now).await?;
+        for image in made {
+            image_removals::came_back(tx, id, &image.digest).await?;
+        }
     }
     Ok(moved)
 }

@@ -3,9 +3,9 @@
 //! Invariant: the columns that lists show (image, port, domain) are those of the plan's main component. Absent: making a
 //! plan.
 
-use super::{DbError, Deployment, Tx, sql};
+use super::{DbError, Deployment, On, Tx, read, select, select_planned, sql};
 use crate::domain::{
-    DeploymentId, HealthPath, Port,
+    AppId, ClientId, DeploymentId, HealthPath, Port,
     release::{FrozenImage, ReleasePlan},
 };
 
@@ -44,6 +44,15 @@ pub(super) async fn insert_domains(tx: &mut Tx, id: DeploymentId, plan: &Release
         insert.text(id).text(domain).opt_text(to).execute(&mut *tx).await?;
     }
     Ok(())
+}
+
+/// All deployments of an app that are not deleted, as they are at one moment; without environments and compose texts.
+pub async fn of_app(on: impl Into<On<'_>>, client: ClientId, app: AppId) -> Result<Vec<Deployment>, DbError> {
+    sql(select_planned!("where client_id = $1 and app_id = $2 and status not in ('deleted', 'cancelled')"))
+        .text(client)
+        .text(app)
+        .fetch_all(on, read)
+        .await
 }
 
 impl Deployment {

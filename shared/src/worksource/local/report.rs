@@ -9,22 +9,28 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
 
 use super::{subject, until_taken};
 use crate::{
     domain::{BuildId, status::BuildStatus},
     queue::Lease,
     store::{
-        Db, DbError, apps,
+        Db, DbError, Tx, apps,
         builds::{self, Plan},
+        image_removals,
         log_segments::{self, Appended, LogTarget},
         registry_grants::{self, GrantActions, NewGrant},
     },
-    worksource::{BuildFailure, BuildPlan, BuildReport, PushCredentials, Stage, StopReason},
+    worksource::{BuildFailure, BuildPlan, BuildReport, FailureCode, PushCredentials, Stage, StopReason},
 };
 
 /// How long a login at the registry lives: one push.
 const PUSH_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// How long a removal of images may be waited for: longer than one can take.
+const REMOVAL: Duration = Duration::from_secs(300);
+const POLL: Duration = Duration::from_secs(1);
+const BUSY: &str = "Old images of the app are being removed from the registry. The build is tried again.";
 
 pub struct LocalReport {
     db: Db,
@@ -50,6 +56,35 @@ impl LocalReport {
         if until_taken(&self.lease, write).await == Some(true) { Ok(()) } else { Err(self.lost()) }
     }
 
+    async fn advance(&self, tx: &mut Tx, to: BuildStatus) -> Result<bool, DbError> {
+        let attempt = format!("attempt {}", self.lease.job.attempt);
+        builds::advance(tx, self.lease.fence(), self.id(), to, Some(&attempt), self.db.now_ms()).await
+    }
+
+    /// No image of the app is removed while one is pushed: it may be the same. A removal that is under way is waited for.
+    async fn begin_push(&self) -> Result<(), BuildFailure> {
+        let until = Instant::now() + REMOVAL;
+        loop {
+            match until_taken(&self.lease, || self.try_push()).await {
+                Some(Some(true)) => return Ok(()),
+                Some(None) if Instant::now() < until => sleep(POLL).await,
+                Some(None) => return Err(BuildFailure::transient(FailureCode::RegistryUnavailable, BUSY)),
+                Some(Some(false)) | None => return Err(self.lost()),
+            }
+        }
+    }
+
+    /// `None` when it has to wait.
+    async fn try_push(&self) -> Result<Option<bool>, DbError> {
+        let mut tx = self.db.begin().await?;
+        let moved = self.advance(&mut tx, BuildStatus::Pushing).await?;
+        if moved && image_removals::is_under_way(&mut tx, &self.db, self.id()).await? {
+            return Ok(None);
+        }
+        tx.commit().await?;
+        Ok(Some(moved))
+    }
+
     fn lost(&self) -> BuildFailure {
         BuildFailure::Stopped(self.lease.stop_reason().unwrap_or(StopReason::LeaseLost))
     }
@@ -58,16 +93,17 @@ impl LocalReport {
 #[async_trait]
 impl BuildReport for LocalReport {
     async fn stage(&self, stage: Stage) -> Result<(), BuildFailure> {
+        if stage == Stage::Pushing {
+            return self.begin_push().await;
+        }
         let to = match stage {
             Stage::Fetching => BuildStatus::Fetching,
             Stage::Building => BuildStatus::Building,
             Stage::Pushing => BuildStatus::Pushing,
         };
-        let attempt = &format!("attempt {}", self.lease.job.attempt);
         let moved = || async move {
             let mut tx = self.db.begin().await?;
-            let now = self.db.now_ms();
-            let moved = builds::advance(&mut tx, self.lease.fence(), self.id(), to, Some(attempt), now).await?;
+            let moved = self.advance(&mut tx, to).await?;
             tx.commit().await?;
             Ok(moved)
         };

@@ -22,6 +22,7 @@ crate::on_both_databases! {
     a_build_that_succeeds_on_its_second_attempt,
     a_build_keeps_its_parts_and_has_an_image_of_each,
     a_late_attempt_leaves_no_images,
+    a_push_waits_for_a_removal_of_the_apps_images,
     a_build_from_before_there_were_parts_has_its_own_image,
     a_preview_leaves_the_current_image,
     only_a_live_attempt_of_a_known_build_runs,
@@ -235,6 +236,24 @@ async fn a_build_keeps_its_parts_and_has_an_image_of_each(scratch: &Scratch) {
     assert_eq!(found(scene.client, "2").await.expect("read").map(|build| build.id), Some(id));
     assert!(found(scene.client, "3").await.expect("read").is_none());
     assert!(found(ClientId::new(), "2").await.expect("read").is_none(), "another client finds the image");
+}
+
+async fn a_push_waits_for_a_removal_of_the_apps_images(scratch: &Scratch) {
+    let scene = scene(scratch).await;
+    let id = scene.request().await;
+    let until = scene.db.now_ms() + 1500;
+    sql("insert into image_removals (app_id, digest, client_id, requested_at, held_until) values ($1, 'sha256:one', $2, 1, $3)")
+        .text(scene.app)
+        .text(scene.client)
+        .int(until)
+        .execute(&scene.db)
+        .await
+        .expect("held");
+    let build = scene.run(id, vec![Ok(image("one"))]).await;
+    assert_eq!((build.status, build.image_removed_at), (BuildStatus::Success, None));
+    let events = status_events::list(&scene.db, scene.client, status_events::Entity::Build, id).await.expect("events");
+    let pushing: Vec<_> = events.iter().filter(|e| e.status == "pushing").map(|e| e.at).collect();
+    assert!(pushing.len() == 1 && pushing[0] > until, "{pushing:?} is not after {until}");
 }
 
 async fn a_late_attempt_leaves_no_images(scratch: &Scratch) {
