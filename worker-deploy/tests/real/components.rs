@@ -46,7 +46,7 @@ async fn an_app_of_many_parts_and_its_services_outlive_a_release() {
     world.service("db", "postgres", "17").await;
     world.service("cache", "redis", "8").await;
     let (one, two) = (world.image_that_tests_itself("one"), world.image_that_tests_itself("two"));
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     let first = world.deploy(world.plan(&one, &whole_app()), json!({"WORD": "hello"})).await;
     world.settled(first, Status::Live).await;
     assert_eq!(world.visit().await, ("hello one".into(), first.to_string()));
@@ -111,7 +111,7 @@ async fn an_app_of_many_parts_and_its_services_outlive_a_release() {
 async fn any_value_reaches_the_container_byte_for_byte() {
     let Some(world) = world("environment").await else { return };
     let digest = world.image("env");
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     let parts = "([^\0]|[$\"'\\\\#`\n\r\t =]|\\$\\{HOME\\}|\\$\\$|\\\\n|\\\\\"|--|é|🎉|\u{2028}){0,24}";
     let strategy = proptest::string::string_regex(parts).unwrap();
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
@@ -138,7 +138,7 @@ async fn releases_that_cannot_run_at_once_take_turns() {
     let web = json!({"name": "web", "kind": "web", "port": 3000,
         "volumes": [{"name": "data", "path": "/data", "exclusive": true}]});
     let plan = |digest: &str| world.plan(digest, std::slice::from_ref(&web));
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     let first = world.deploy(plan(&one), json!({"WORD": "hello"})).await;
     world.settled(first, Status::Live).await;
     let broken = world.deploy(plan(&two), json!({"BROKEN": "entirely"})).await;
@@ -157,7 +157,7 @@ async fn releases_that_cannot_run_at_once_take_turns() {
 async fn a_schedule_runs_until_the_app_goes() {
     let Some(world) = world("schedule").await else { return };
     let digest = world.image("one");
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     let every = json!({"name": "tick", "kind": "cron", "schedule": "* * * * *", "command": ["node", "/server.js", "say", "ticked $HOME"]});
     let web = json!({"name": "web", "kind": "web", "port": 3000});
     let id = world.deploy(world.plan(&digest, &[web, every]), json!({"WORD": "hello"})).await;

@@ -80,7 +80,7 @@ async fn a_release_that_fails_after_the_switch_gives_way() {
     let Some(world) = world("giving way").await else { return };
     let (one, two) = (world.image("one"), world.image("two"));
     {
-        let _worker = world.worker(None);
+        let _worker = world.worker();
         let first = world.deployment(&one, json!({"WORD": "hello"})).await;
         world.settled(first, Status::Live).await;
     }

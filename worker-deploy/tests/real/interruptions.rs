@@ -9,7 +9,7 @@ use shared::{
     ssh::Exec,
 };
 
-use crate::world::{World, world};
+use crate::world::{SHORT_LEASE, World, world};
 
 fn web(extra: Value) -> Value {
     let mut component = json!({"name": "web", "kind": "web", "port": 3000});
@@ -28,7 +28,7 @@ fn hello() -> Value {
 
 async fn goes_live(world: &World, digest: &str, components: &[Value]) -> DeploymentId {
     let id = world.deploy(world.plan(digest, components), hello()).await;
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     world.settled(id, Status::Live).await;
     id
 }
@@ -44,11 +44,11 @@ async fn a_worker_killed_inside_a_step_is_followed_by_one_that_finishes() {
     let inside = [Status::Preparing, Status::Pulling, Status::Starting, Status::Verifying, Status::Switching];
     for (n, status) in inside.into_iter().enumerate() {
         let id = world.deploy(world.plan(&images[(n + 1) % 2], &components), hello()).await;
-        let mut killed = world.worker_with(&[("BYOP_LEASE_S", "2")]);
+        let mut killed = world.worker_with(&[SHORT_LEASE]);
         world.begun(id, status).await;
         killed.0.kill().unwrap();
         killed.0.wait().unwrap();
-        let _worker = world.worker(None);
+        let _worker = world.worker();
         world.settled(id, Status::Live).await;
         assert_eq!(world.visit().await.1, id.to_string(), "{status}");
         assert_eq!(world.projects().await, [id.to_string()], "{status}");
@@ -74,7 +74,7 @@ async fn what_the_last_attempt_left_is_taken_back() {
             let id = world.deploy(world.plan(&two, &components), hello()).await;
             world.try_once(id).await;
             world.dies_at(place).await;
-            let _worker = world.worker(None);
+            let _worker = world.worker();
             let end = if place.starts_with("switching") { Status::RolledBack } else { Status::Failed };
             world.settled(id, end).await;
             assert_eq!(world.visit().await, ("hello one".into(), first.to_string()), "{place}");
@@ -96,7 +96,7 @@ async fn deleting_what_took_over_and_never_was_live_leads_back() {
     world.dies_at("switching.after").await;
     world.cancel(id).await;
     world.delete(id).await;
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     world.settled(id, Status::Deleted).await;
     assert_eq!(world.visit().await, ("hello one".into(), first.to_string()));
     world.assert_only_left(first).await;
@@ -109,7 +109,7 @@ async fn docker_starts_anew_on_the_server() {
     let Some(world) = world("docker anew").await else { return };
     let (one, two) = (world.image("one"), world.image("two"));
     let components = [web(json!({}))];
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     let first = goes_live(&world, &one, &components).await;
     // It is started again by the server itself; whoever served before serves again.
     const ANEW: &str = "kill $(pidof dockerd); while docker info >/dev/null 2>&1; do :; done

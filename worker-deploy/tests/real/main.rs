@@ -22,7 +22,7 @@ fn hello() -> serde_json::Value {
 async fn releases_follow_each_other_and_leave_nothing() {
     let Some(world) = world("releases").await else { return };
     let (one, two) = (world.image("one"), world.image("two"));
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     let started = Instant::now();
     let first = world.deployment(&one, hello()).await;
     world.settled(first, Status::Live).await;
@@ -95,7 +95,7 @@ async fn a_domain_that_does_not_lead_here_gets_no_router() {
     assert_eq!(world.projects().await, Vec::<String>::new());
 
     // The name is set while the deployment waits for it.
-    let _worker = world.worker(None);
+    let _worker = world.worker();
     let waiting = world.deployment(&digest, hello()).await;
     world.logged(waiting, "waiting: ").await;
     assert_eq!(world.get(waiting).await.status, Status::Preparing);
@@ -163,7 +163,7 @@ async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
             let place = format!("{step}.{side}");
             let id = world.deployment(&digest, hello()).await;
             world.dies_at(&place).await;
-            let worker = world.worker(None);
+            let worker = world.worker();
             world.settled(id, Status::Live).await;
             drop(worker);
             assert_eq!(world.visit().await.1, id.to_string(), "{place}");
@@ -175,7 +175,7 @@ async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
         for side in ["before", "after"] {
             let place = format!("{step}.{side}");
             let id = world.deployment(&digest, hello()).await;
-            let worker = world.worker(None);
+            let worker = world.worker();
             world.settled(id, Status::Live).await;
             drop(worker);
             if end == Status::Stopped {
@@ -184,7 +184,7 @@ async fn a_worker_killed_at_any_step_is_followed_by_one_that_finishes() {
                 world.delete(id).await
             }
             world.dies_at(&place).await;
-            let worker = world.worker(None);
+            let worker = world.worker();
             world.settled(id, end).await;
             drop(worker);
             assert_eq!(world.projects().await, Vec::<String>::new(), "{place}");

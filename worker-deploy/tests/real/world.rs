@@ -25,6 +25,8 @@ use worker_provision::{ProvisionWorker, ServerSettings, clouds::Clouds};
 use crate::registry::{Registry, image, registry};
 
 const KEY: [u8; 32] = [3; 32];
+/// Of a worker that is to die, so that the next one need not wait for long. Others keep theirs on a busy machine too.
+pub const SHORT_LEASE: (&str, &str) = ("BYOP_LEASE_S", "2");
 
 pub fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
@@ -313,9 +315,8 @@ impl World {
     }
 
     /// The worker's own binary on the same database.
-    pub fn worker(&self, crash_at: Option<&str>) -> Worker {
-        let place = crash_at.map(|place| ("BYOP_CRASH_AT", place));
-        self.worker_with(place.as_slice())
+    pub fn worker(&self) -> Worker {
+        self.worker_with(&[])
     }
 
     pub fn worker_with(&self, settings: &[(&str, &str)]) -> Worker {
@@ -340,8 +341,7 @@ impl World {
     }
 
     pub async fn dies_with(&self, settings: &[(&str, &str)], place: &str) {
-        // Its lease is short, so that the next one need not wait for long.
-        let settings = [settings, &[("BYOP_LEASE_S", "2"), ("BYOP_CRASH_AT", place)]].concat();
+        let settings = [settings, &[SHORT_LEASE, ("BYOP_CRASH_AT", place)]].concat();
         crash::dies(&mut self.worker_with(&settings).0, place).await;
     }
 

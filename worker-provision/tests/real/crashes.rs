@@ -2,7 +2,7 @@
 
 use shared::domain::status::ServerStatus as Status;
 
-use crate::world::world;
+use crate::world::{SHORT_LEASE, world};
 
 #[tokio::test]
 async fn a_worker_killed_at_any_step_of_making_is_followed_by_one_that_finishes() {
@@ -13,7 +13,7 @@ async fn a_worker_killed_at_any_step_of_making_is_followed_by_one_that_finishes(
             let id = world.server().await;
             world.enqueue(id).await;
             world.dies_at(&place).await;
-            let worker = world.worker(None);
+            let worker = world.worker();
             world.settled(id, Status::Ready).await;
             assert_eq!(world.made(id).await, (1, 1), "{place}");
             world.ask_delete(id).await;
@@ -30,10 +30,10 @@ async fn a_worker_killed_inside_the_bootstrap_is_followed_by_one_that_finishes()
     let Some(world) = world("kill inside the bootstrap", "byop/vps:1").await else { return };
     let id = world.server().await;
     world.enqueue(id).await;
-    let first = world.worker(None);
+    let first = world.worker_with(&[SHORT_LEASE]);
     world.begun(id, Status::Bootstrapping).await;
     drop(first);
-    let second = world.worker(None);
+    let second = world.worker();
     world.settled(id, Status::Ready).await;
     assert_eq!(world.made(id).await, (1, 1));
     world.ask_delete(id).await;
@@ -56,13 +56,13 @@ async fn a_worker_killed_at_any_step_of_removal_is_followed_by_one_that_leaves_n
     ] {
         let id = world.server().await;
         world.enqueue(id).await;
-        let worker = world.worker(None);
+        let worker = world.worker();
         world.settled(id, Status::Ready).await;
         drop(worker);
         world.ask_delete(id).await;
         world.enqueue(id).await;
         world.dies_at(place).await;
-        let worker = world.worker(None);
+        let worker = world.worker();
         world.settled(id, Status::Deleted).await;
         drop(worker);
         world.assert_gone(id).await;

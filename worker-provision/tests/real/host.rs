@@ -134,13 +134,13 @@ async fn a_worker_killed_while_it_gives_a_machine_back_is_followed_by_one_that_l
     for place in ["detaching.before", "detaching.after"] {
         let Machine { wanted, provider, server } = machine(&world, "root").await;
         world.enqueue(server.id).await;
-        let worker = world.worker(None);
+        let worker = world.worker();
         world.settled(server.id, ServerStatus::Ready).await;
         drop(worker);
         world.ask_delete(server.id).await;
         world.enqueue(server.id).await;
         world.dies_at(place).await;
-        let worker = world.worker(None);
+        let worker = world.worker();
         world.settled(server.id, ServerStatus::Deleted).await;
         drop(worker);
         let session = world.connect(&server).await.unwrap();

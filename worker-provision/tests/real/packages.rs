@@ -45,7 +45,7 @@ async fn deleting_a_machine_in_the_middle_of_an_installation_leaves_it_whole() {
     let Machine { wanted, provider, server } = machine(&world, "root").await;
     let session = world.reachable(&server).await;
     let making = world.enqueue(server.id).await;
-    let worker = world.worker(None);
+    let worker = world.worker();
     seen(&session, UNPACKING).await;
     world.ask_delete(server.id).await;
     let mut tx = world.db.begin().await.unwrap();

@@ -24,6 +24,8 @@ use shared::{
 use worker_provision::{ProvisionWorker, ServerSettings, Settings, accounts::SweepSettings, clouds::Clouds};
 
 const KEY: [u8; 32] = [3; 32];
+/// Of a worker that is to die, so that the next one need not wait for long. Others keep theirs on a busy machine too.
+pub const SHORT_LEASE: (&str, &str) = ("BYOP_LEASE_S", "2");
 
 pub struct World {
     pub db: Db,
@@ -186,9 +188,8 @@ impl World {
     }
 
     /// The worker's own binary on the same database.
-    pub fn worker(&self, crash_at: Option<&str>) -> Worker {
-        let place = crash_at.map(|place| ("BYOP_CRASH_AT", place));
-        self.worker_with(place.as_slice())
+    pub fn worker(&self) -> Worker {
+        self.worker_with(&[])
     }
 
     pub fn worker_with(&self, settings: &[(&str, &str)]) -> Worker {
@@ -198,7 +199,6 @@ impl World {
             .env("BYOP_MASTER_KEY", STANDARD.encode(KEY))
             .env("BYOP_LOCAL_IMAGE", &self.settings.local.as_ref().unwrap().image)
             .env("BYOP_DEV_MODE", "1")
-            .env("BYOP_LEASE_S", "2")
             .env("BYOP_HOST_LOGIN_TIMEOUT_S", "0")
             .envs(settings.iter().copied())
             .stderr(Stdio::null())
@@ -208,7 +208,7 @@ impl World {
 
     /// A worker that dies at a place of its work, and is seen to.
     pub async fn dies_at(&self, place: &str) {
-        crash::dies(&mut self.worker(Some(place)).0, place).await;
+        crash::dies(&mut self.worker_with(&[SHORT_LEASE, ("BYOP_CRASH_AT", place)]).0, place).await;
     }
 
     /// Waits until a server is in a state on its way.
