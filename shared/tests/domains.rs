@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use shared::{
-    domain::{AppId, ClientId, CustomerId, DomainId, DomainName, ServerId},
+    domain::{AppId, ClientId, DomainId, DomainName},
     queue::{NewJob, enqueue},
     store::{
         Db, Fence,
         domain_proofs::{self as proofs, Proof, ProofMethod as Method, ProofState as State},
         domains::{self, Holder},
         events::{self, Which},
-        scratch::Scratch,
-        servers, sql,
+        scratch::{Scratch, Tenant},
+        sql,
     },
 };
 
@@ -194,31 +194,7 @@ async fn a_check_that_finds_nothing_takes_no_proof_away(scratch: &Scratch) {
 }
 
 async fn holder(db: &Db) -> Holder {
-    let (client, customer, app, server) = (client(db).await, CustomerId::new(), AppId::new(), ServerId::new());
-    let insert = |text, ids: &[String]| ids.iter().fold(sql(text), |s, id| s.text(id)).execute(db);
-    let customers = "insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)";
-    insert(customers, &[customer.to_string(), client.to_string()]).await.unwrap();
-    let apps = "insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
-                values ($1, $2, 'a', 'g', 'b', 0, 0)";
-    insert(apps, &[app.to_string(), client.to_string()]).await.unwrap();
-    let new = servers::NewServer {
-        id: server,
-        client,
-        customer,
-        provider: "local".into(),
-        spec: "{}".into(),
-        address: None,
-        ssh_port: 22,
-        ssh_user: "root".into(),
-        host_public_key: None,
-        login_public_key: None,
-        login_private_key_sealed: None,
-        account: None,
-        monthly: None,
-    };
-    let mut tx = db.begin().await.unwrap();
-    servers::insert(&mut tx, db, &new).await.unwrap();
-    tx.commit().await.unwrap();
+    let Tenant { client, app, server, .. } = Tenant::new(db).await;
     Holder { client, app, server }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{
 
 use shared::{
     domain::{
-        AppId, ClientId, CustomerId, DeploymentId, JobId, Port, ServerId,
+        AppId, ClientId, DeploymentId, JobId, Port, ServerId,
         observed::{Facts, Machine},
         release::{FrozenImage, ReleasePlan},
     },
@@ -18,8 +18,8 @@ use shared::{
         counts::{Counted, count},
         deployments::{self, NewDeployment},
         log_segments, observations,
-        scratch::Scratch,
-        servers, sql,
+        scratch::{Scratch, Tenant},
+        sql,
     },
 };
 
@@ -34,42 +34,24 @@ shared::on_both_databases! {
 
 struct World {
     db: Db,
-    client: ClientId,
-    customer: CustomerId,
-    server: ServerId,
+    tenant: Tenant,
 }
 
 async fn world(db: &Db) -> World {
-    let (client, customer, server) = (ClientId::new(), CustomerId::new(), ServerId::new());
-    sql("insert into clients (id, name, created_at) values ($1, 'c', 0)").text(client).execute(db).await.unwrap();
-    let customers = "insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)";
-    sql(customers).text(customer).text(client).execute(db).await.unwrap();
-    let world = World { db: db.clone(), client, customer, server };
-    world.add_server(server, "ready").await;
+    let tenant = Tenant::new(db).await;
+    let world = World { db: db.clone(), tenant };
+    world.set_status(tenant.server, "ready").await;
     world
 }
 
 impl World {
-    async fn add_server(&self, id: ServerId, status: &str) {
-        let new = servers::NewServer {
-            id,
-            client: self.client,
-            customer: self.customer,
-            provider: "local".into(),
-            spec: "{}".into(),
-            address: None,
-            ssh_port: 22,
-            ssh_user: "root".into(),
-            host_public_key: None,
-            login_public_key: None,
-            login_private_key_sealed: None,
-            account: None,
-            monthly: None,
-        };
-        let mut tx = self.db.begin().await.unwrap();
-        servers::insert(&mut tx, &self.db, &new).await.unwrap();
-        tx.commit().await.unwrap();
+    async fn set_status(&self, id: ServerId, status: &str) {
         sql("update servers set status = $1 where id = $2").text(status).text(id).execute(&self.db).await.unwrap();
+    }
+
+    async fn add_server(&self, id: ServerId, status: &str) {
+        self.tenant.add_server(&self.db, id).await;
+        self.set_status(id, status).await;
     }
 
     async fn add_job(&self, new: &NewJob) -> JobId {
@@ -92,37 +74,38 @@ impl World {
 
     async fn seen(&self, fence: Fence, facts: &Facts) -> bool {
         let mut tx = self.db.begin().await.unwrap();
-        observations::hold(&mut tx, &self.db, self.client, self.server).await.unwrap();
-        observations::set_seen(&mut tx, &self.db, self.server, facts).await.unwrap();
+        observations::hold(&mut tx, &self.db, self.tenant.client, self.tenant.server).await.unwrap();
+        observations::set_seen(&mut tx, &self.db, self.tenant.server, facts).await.unwrap();
         tx.commit_under(fence).await.unwrap()
     }
 
     async fn failed(&self, fence: Fence) -> (i64, i64) {
         let mut tx = self.db.begin().await.unwrap();
-        observations::hold(&mut tx, &self.db, self.client, self.server).await.unwrap();
-        let counted = observations::add_failure(&mut tx, &self.db, self.server, ("ssh_unreachable", "gone")).await;
+        observations::hold(&mut tx, &self.db, self.tenant.client, self.tenant.server).await.unwrap();
+        let counted =
+            observations::add_failure(&mut tx, &self.db, self.tenant.server, ("ssh_unreachable", "gone")).await;
         assert!(tx.commit_under(fence).await.unwrap());
         counted.unwrap()
     }
 
     async fn known(&self) -> observations::Observation {
-        observations::get(&self.db, self.client, self.server).await.unwrap().unwrap()
+        observations::get(&self.db, self.tenant.client, self.tenant.server).await.unwrap().unwrap()
     }
 
     async fn add_live(&self) -> (AppId, DeploymentId) {
         let (app, id) = (AppId::new(), DeploymentId::new());
         let apps = "insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
                     values ($1, $2, $1, 'g', 'b', 0, 0)";
-        sql(apps).text(app).text(self.client).execute(&self.db).await.unwrap();
+        sql(apps).text(app).text(self.tenant.client).execute(&self.db).await.unwrap();
         let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
         let image = FrozenImage::Built { repository: "c/a".into(), digest };
         let (port, domain) = (Port::saturating(80), "shop.example.com".parse().unwrap());
         let new = NewDeployment {
             id,
-            client: self.client,
+            client: self.tenant.client,
             app,
-            customer: self.customer,
-            server: self.server,
+            customer: self.tenant.customer,
+            server: self.tenant.server,
             build: None,
             sequence: 1,
             image_tag: None,
@@ -146,9 +129,9 @@ async fn a_look_is_kept_whole_and_failures_are_counted_beside_it(scratch: &Scrat
     let hands = Arc::new(AtomicI64::new(1_000));
     let w = world(&scratch.db.clone().under(hands.clone())).await;
     let other = world(&scratch.db).await;
-    let job = w.add_job(&NewJob::observe(w.client, w.server)).await;
+    let job = w.add_job(&NewJob::observe(w.tenant.client, w.tenant.server)).await;
     let fence = w.claimed(job, 1).await;
-    assert!(observations::get(&w.db, w.client, w.server).await.unwrap().is_none());
+    assert!(observations::get(&w.db, w.tenant.client, w.tenant.server).await.unwrap().is_none());
     assert_eq!(w.failed(fence).await, (1, 1_000));
     let first = w.known().await;
     assert_eq!((first.facts, first.observed_at, first.reachable, first.failures), (None, None, true, 1));
@@ -159,14 +142,17 @@ async fn a_look_is_kept_whole_and_failures_are_counted_beside_it(scratch: &Scrat
     hands.store(4_000, Ordering::SeqCst);
     assert_eq!(w.failed(fence).await, (2, 3_000));
     let mut tx = w.db.begin().await.unwrap();
-    observations::set_unreachable(&mut tx, w.server).await.unwrap();
+    observations::set_unreachable(&mut tx, w.tenant.server).await.unwrap();
     tx.commit().await.unwrap();
     let known = w.known().await;
     assert_eq!((known.facts, known.observed_at, known.tried_at), (Some(facts(5)), Some(2_000), 4_000));
     assert_eq!((known.reachable, known.error_code.as_deref()), (false, Some("ssh_unreachable")));
-    assert!(observations::get(&w.db, other.client, w.server).await.unwrap().is_none(), "it is the client's own");
+    assert!(
+        observations::get(&w.db, other.tenant.client, w.tenant.server).await.unwrap().is_none(),
+        "it is the client's own"
+    );
     let mut tx = w.db.begin().await.unwrap();
-    observations::forget_failures(&mut tx, w.server).await.unwrap();
+    observations::forget_failures(&mut tx, w.tenant.server).await.unwrap();
     assert!(tx.commit_under(fence).await.unwrap());
     let skipped = w.known().await;
     assert_eq!((skipped.failures, skipped.failing_since, skipped.error_code), (0, None, None));
@@ -180,11 +166,11 @@ async fn a_look_is_kept_whole_and_failures_are_counted_beside_it(scratch: &Scrat
 
 async fn a_lost_attempt_keeps_nothing(scratch: &Scratch) {
     let w = world(&scratch.db).await;
-    let job = w.add_job(&NewJob::observe(w.client, w.server)).await;
+    let job = w.add_job(&NewJob::observe(w.tenant.client, w.tenant.server)).await;
     let first = w.claimed(job, 1).await;
     let second = w.claimed(job, 2).await;
     assert!(!w.seen(first, &facts(1)).await);
-    assert!(observations::get(&w.db, w.client, w.server).await.unwrap().is_none());
+    assert!(observations::get(&w.db, w.tenant.client, w.tenant.server).await.unwrap().is_none());
     assert!(w.seen(second, &facts(2)).await);
     assert!(!w.seen(first, &facts(1)).await);
     assert_eq!(w.known().await.facts, Some(facts(2)));
@@ -196,8 +182,8 @@ async fn ready_servers_are_watched_by_one_job_each(scratch: &Scratch) {
     w.add_server(stopped, "stopped").await;
     w.add_server(leaving, "ready").await;
     sql("update servers set delete_requested_at = 1 where id = $1").text(leaving).execute(&w.db).await.unwrap();
-    assert_eq!(observations::unwatched(&w.db, 10).await.unwrap(), [(w.client, w.server)]);
-    let new = NewJob::observe(w.client, w.server);
+    assert_eq!(observations::unwatched(&w.db, 10).await.unwrap(), [(w.tenant.client, w.tenant.server)]);
+    let new = NewJob::observe(w.tenant.client, w.tenant.server);
     let job = w.add_job(&new).await;
     assert!(observations::unwatched(&w.db, 10).await.unwrap().is_empty());
     let mut tx = w.db.begin().await.unwrap();
@@ -215,23 +201,23 @@ async fn ready_servers_are_watched_by_one_job_each(scratch: &Scratch) {
 
 async fn a_job_that_watches_is_nobodys_work(scratch: &Scratch) {
     let w = world(&scratch.db).await;
-    w.add_job(&NewJob::observe(w.client, w.server)).await;
-    assert_eq!(count(&w.db, w.client, Counted::QueuedJobs, 0).await.unwrap(), 0);
-    assert!(!log_segments::has_writer(&w.db, w.client, w.server).await.unwrap(), "its log has an end");
-    assert!(!is_active(&w.db, JobKind::Provision, w.server).await.unwrap());
+    w.add_job(&NewJob::observe(w.tenant.client, w.tenant.server)).await;
+    assert_eq!(count(&w.db, w.tenant.client, Counted::QueuedJobs, 0).await.unwrap(), 0);
+    assert!(!log_segments::has_writer(&w.db, w.tenant.client, w.tenant.server).await.unwrap(), "its log has an end");
+    assert!(!is_active(&w.db, JobKind::Provision, w.tenant.server).await.unwrap());
 }
 
 async fn what_a_job_works_on_is_known(scratch: &Scratch) {
     let w = world(&scratch.db).await;
     let (app, id) = w.add_live().await;
-    let live = deployments::live_on(&w.db, w.server).await.unwrap();
+    let live = deployments::live_on(&w.db, w.tenant.server).await.unwrap();
     assert_eq!(live.iter().map(|d| (d.id, d.plan().unwrap().components.len())).collect::<Vec<_>>(), [(id, 1)]);
     assert_eq!((live[0].env_sealed.as_str(), live[0].compose.as_deref()), ("", None), "a look needs no secrets");
-    assert!(deployments::apps_worked_on(&w.db, w.server).await.unwrap().is_empty());
-    let job = w.add_job(&NewJob::new(JobKind::Deploy, id, w.client)).await;
-    assert_eq!(deployments::apps_worked_on(&w.db, w.server).await.unwrap(), [app]);
+    assert!(deployments::apps_worked_on(&w.db, w.tenant.server).await.unwrap().is_empty());
+    let job = w.add_job(&NewJob::new(JobKind::Deploy, id, w.tenant.client)).await;
+    assert_eq!(deployments::apps_worked_on(&w.db, w.tenant.server).await.unwrap(), [app]);
     w.claimed(job, 1).await;
-    assert_eq!(deployments::apps_worked_on(&w.db, w.server).await.unwrap(), [app]);
+    assert_eq!(deployments::apps_worked_on(&w.db, w.tenant.server).await.unwrap(), [app]);
     assert!(deployments::apps_worked_on(&w.db, ServerId::new()).await.unwrap().is_empty());
 }
 
@@ -245,9 +231,9 @@ async fn a_wish_for_repair_stays_until_it_is_fulfilled(scratch: &Scratch) {
         asked
     };
     assert_eq!(ask(ClientId::new()).await, Asked::Idle, "not another client's");
-    assert_eq!(ask(w.client).await, Asked::First);
-    assert_eq!(ask(w.client).await, Asked::Again);
-    let job = w.add_job(&NewJob::new(JobKind::Deploy, id, w.client)).await;
+    assert_eq!(ask(w.tenant.client).await, Asked::First);
+    assert_eq!(ask(w.tenant.client).await, Asked::Again);
+    let job = w.add_job(&NewJob::new(JobKind::Deploy, id, w.tenant.client)).await;
     let (first, second) = (w.claimed(job, 1).await, w.claimed(job, 2).await);
     assert!(!deployments::forget_repair(&w.db, first, id).await.unwrap(), "a lost attempt");
     let wanted = async || deployments::load_unfenced(&w.db, id).await.unwrap().unwrap().repair_requested_at.is_some();
@@ -255,5 +241,5 @@ async fn a_wish_for_repair_stays_until_it_is_fulfilled(scratch: &Scratch) {
     assert!(deployments::forget_repair(&w.db, second, id).await.unwrap());
     assert!(!wanted().await);
     sql("update deployments set desired = 'stopped' where id = $1").text(id).execute(&w.db).await.unwrap();
-    assert_eq!(ask(w.client).await, Asked::Idle, "it is to end");
+    assert_eq!(ask(w.tenant.client).await, Asked::Idle, "it is to end");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::{
     domain::{
-        AppId, ClientId, CustomerId, DeploymentId, EventType, JobId, Port, ServerId,
+        ClientId, CustomerId, DeploymentId, EventType, JobId, Port, ServerId,
         release::{FrozenImage, ReleasePlan},
         status::DeploymentStatus as Status,
     },
@@ -15,8 +15,8 @@ use shared::{
         deployments::{self, Filter, NewDeployment, Place},
         domains::{self, Holder},
         events::{self, Which},
-        scratch::Scratch,
-        servers, sql,
+        scratch::{Scratch, Tenant},
+        sql,
         status_events::{self, Entity},
     },
 };
@@ -42,32 +42,7 @@ const PLACE: Place<'static> = Place { vps_id: "vps", vps_ip: "192.0.2.1", watch:
 
 async fn world(scratch: &Scratch) -> World {
     let db = scratch.db.clone();
-    let (client, customer, app, server) = (ClientId::new(), CustomerId::new(), AppId::new(), ServerId::new());
-    let insert = |text, ids: &[String]| ids.iter().fold(sql(text), |s, id| s.text(id)).execute(&db);
-    insert("insert into clients (id, name, created_at) values ($1, 'c', 0)", &[client.to_string()]).await.unwrap();
-    let customers = "insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)";
-    insert(customers, &[customer.to_string(), client.to_string()]).await.unwrap();
-    let apps = "insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
-                values ($1, $2, 'a', 'g', 'b', 0, 0)";
-    insert(apps, &[app.to_string(), client.to_string()]).await.unwrap();
-    let new = servers::NewServer {
-        id: server,
-        client,
-        customer,
-        provider: "local".into(),
-        spec: "{}".into(),
-        address: None,
-        ssh_port: 22,
-        ssh_user: "root".into(),
-        host_public_key: None,
-        login_public_key: None,
-        login_private_key_sealed: None,
-        account: None,
-        monthly: None,
-    };
-    let mut tx = db.begin().await.unwrap();
-    servers::insert(&mut tx, &db, &new).await.unwrap();
-    tx.commit().await.unwrap();
+    let Tenant { client, customer, app, server } = Tenant::new(&db).await;
     World { db, holder: Holder { client, app, server }, customer }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use shared::{
     domain::{
-        AppId, BuildId, ClientId, CustomerId, DeploymentId, ImageDigest, JobId, Port, ServerId,
+        BuildId, CustomerId, DeploymentId, ImageDigest, JobId, Port, ServerId,
         component::BuildPart,
         release::{FrozenImage, ReleasePlan},
         retention::Rule,
@@ -23,8 +23,8 @@ use shared::{
         builds::{self, Image, NewBuild},
         deployments::{self, NewDeployment},
         image_removals::{self, Of, Turn},
-        scratch::Scratch,
-        servers, sql,
+        scratch::{Scratch, Tenant, add_app},
+        sql,
     },
 };
 
@@ -59,37 +59,8 @@ fn rule() -> Rule {
 }
 
 async fn world(db: &Db) -> World {
-    let (client, customer, server) = (ClientId::new(), CustomerId::new(), ServerId::new());
-    sql("insert into clients (id, name, created_at) values ($1, 'c', 0)").text(client).execute(db).await.unwrap();
-    let customers = "insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)";
-    sql(customers).text(customer).text(client).execute(db).await.unwrap();
-    let new = servers::NewServer {
-        id: server,
-        client,
-        customer,
-        provider: "local".into(),
-        spec: "{}".into(),
-        address: None,
-        ssh_port: 22,
-        ssh_user: "root".into(),
-        host_public_key: None,
-        login_public_key: None,
-        login_private_key_sealed: None,
-        account: None,
-        monthly: None,
-    };
-    let mut tx = db.begin().await.unwrap();
-    servers::insert(&mut tx, db, &new).await.unwrap();
-    tx.commit().await.unwrap();
-    World { db: db.clone(), of: Of { client, app: app(db, client).await }, customer, server }
-}
-
-async fn app(db: &Db, client: ClientId) -> AppId {
-    let app = AppId::new();
-    let apps = "insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
-                values ($1, $2, $1, 'g', 'b', 0, 0)";
-    sql(apps).text(app).text(client).execute(db).await.unwrap();
-    app
+    let Tenant { client, customer, app, server } = Tenant::new(db).await;
+    World { db: db.clone(), of: Of { client, app }, customer, server }
 }
 
 /// A database whose clock stands at the hundredth day.
@@ -338,10 +309,10 @@ async fn apps_have_their_turns(scratch: &Scratch) {
     let (db, _) = clock(scratch);
     let w = world(&db).await;
     w.built(1..=1).await;
-    let second = World { of: Of { app: app(&db, w.of.client).await, ..w.of }, db: db.clone(), ..w };
+    let second = World { of: Of { app: add_app(&db, w.of.client).await, ..w.of }, db: db.clone(), ..w };
     second.built(1..=1).await;
     // One without images is never looked through.
-    app(&db, w.of.client).await;
+    add_app(&db, w.of.client).await;
     assert_eq!(image_removals::due(&db, 50, 10).await.unwrap(), [w.of, second.of]);
     image_removals::set_swept(&db, w.of, 40).await.unwrap();
     assert_eq!(image_removals::due(&db, 50, 10).await.unwrap(), [second.of, w.of]);

@@ -1,9 +1,15 @@
-//! A database of its own for one test, on either engine. Compiled with the feature `testing` only.
+//! A database of its own for one test, on either engine, and the rows that most tests begin with. Compiled with the feature
+//! `testing` only.
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Db, sql};
+use super::{
+    Db,
+    servers::{self, NewServer},
+    sql,
+};
+use crate::domain::{AppId, ClientId, CustomerId, ServerId};
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,62 @@ async fn administer(admin: &str, statement: String) {
     // A name of our own making; statements of this kind take no parameters.
     sql(statement.leak()).execute(&db).await.expect("the statement runs");
     db.close().await;
+}
+
+/// A client with a customer, an app, and a server for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tenant {
+    pub client: ClientId,
+    pub customer: CustomerId,
+    pub app: AppId,
+    pub server: ServerId,
+}
+
+#[allow(clippy::expect_used, reason = "tests end at the first thing that is wrong")]
+impl Tenant {
+    pub async fn new(db: &Db) -> Self {
+        let (client, customer, server) = (ClientId::new(), CustomerId::new(), ServerId::new());
+        let clients = sql("insert into clients (id, name, created_at) values ($1, 'c', 0)");
+        clients.text(client).execute(db).await.expect("a client");
+        let customers =
+            sql("insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)");
+        customers.text(customer).text(client).execute(db).await.expect("a customer");
+        let tenant = Self { client, customer, app: add_app(db, client).await, server };
+        tenant.add_server(db, server).await;
+        tenant
+    }
+
+    /// Another server of the customer's.
+    pub async fn add_server(&self, db: &Db, id: ServerId) {
+        let new = NewServer {
+            id,
+            client: self.client,
+            customer: self.customer,
+            provider: "local".into(),
+            spec: "{}".into(),
+            address: None,
+            ssh_port: 22,
+            ssh_user: "root".into(),
+            host_public_key: None,
+            login_public_key: None,
+            login_private_key_sealed: None,
+            account: None,
+            monthly: None,
+        };
+        let mut tx = db.begin().await.expect("a transaction");
+        servers::insert(&mut tx, db, &new).await.expect("a server");
+        tx.commit().await.expect("the server is kept");
+    }
+}
+
+/// Another app of a client.
+#[allow(clippy::expect_used, reason = "tests end at the first thing that is wrong")]
+pub async fn add_app(db: &Db, client: ClientId) -> AppId {
+    let app = AppId::new();
+    let apps = sql("insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
+                    values ($1, $2, $1, 'g', 'b', 0, 0)");
+    apps.text(app).text(client).execute(db).await.expect("an app");
+    app
 }
 
 /// Runs each named `async fn(&Scratch)` of the module on both databases.

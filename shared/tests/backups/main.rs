@@ -8,3 +8,4 @@ mod bucket;
 mod copies;
 mod rows;
 mod storage;
+mod volumes;

@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::{
     backup::{ask_for_due, clean, request, thing},
     domain::{
-        AppId, BackupPolicyId, BackupSource, BackupTargetId, ClientId, CustomerId, JobId, Proof, ServerId, ServiceId,
+        BackupPolicyId, BackupSource, BackupTargetId, ClientId, JobId, Proof, ServerId, ServiceId,
         component::ComponentKind, status::BackupStatus,
     },
     queue::NewJob,
@@ -14,8 +14,8 @@ use shared::{
         backup_targets::{self, Target},
         backups::{self, Backup, Ending, Step, Which},
         restores::{self, NewRestore},
-        scratch::Scratch,
-        servers, services, sql,
+        scratch::{Scratch, Tenant},
+        services, sql,
     },
 };
 
@@ -36,28 +36,7 @@ struct World {
 }
 
 async fn world(db: &Db) -> World {
-    let (client, customer, server, app) = (ClientId::new(), CustomerId::new(), ServerId::new(), AppId::new());
-    sql("insert into clients (id, name, created_at) values ($1, 'c', 0)").text(client).execute(db).await.unwrap();
-    let customers = "insert into customers (id, client_id, slug, name, created_at) values ($1, $2, 's', 'n', 0)";
-    sql(customers).text(customer).text(client).execute(db).await.unwrap();
-    let apps = "insert into apps (id, client_id, slug, git_url, git_branch, created_at, updated_at)
-                values ($1, $2, $1, 'g', 'b', 0, 0)";
-    sql(apps).text(app).text(client).execute(db).await.unwrap();
-    let new = servers::NewServer {
-        id: server,
-        client,
-        customer,
-        provider: "local".into(),
-        spec: "{}".into(),
-        address: None,
-        ssh_port: 22,
-        ssh_user: "root".into(),
-        host_public_key: None,
-        login_public_key: None,
-        login_private_key_sealed: None,
-        account: None,
-        monthly: None,
-    };
+    let Tenant { client, customer, server, app } = Tenant::new(db).await;
     let target = Target {
         id: BackupTargetId::new(),
         client,
@@ -85,7 +64,6 @@ async fn world(db: &Db) -> World {
         delete_requested_at: None,
     };
     let mut tx = db.begin().await.unwrap();
-    servers::insert(&mut tx, db, &new).await.unwrap();
     services::insert_missing(&mut tx, &service).await.unwrap();
     backup_targets::insert(&mut tx, &target).await.unwrap();
     tx.commit().await.unwrap();

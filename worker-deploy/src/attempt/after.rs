@@ -60,8 +60,7 @@ impl Attempt<'_> {
     /// Looks at the release until its time is over, at least once and not while it is ill; why it is not to be trusted, if
     /// so.
     async fn watch(&self, session: &Session, server: &Server) -> Result<Option<String>, Failure> {
-        let mut bad = 0;
-        self.log.write("watching the release").await;
+        let (mut bad, mut first) = (0, true);
         loop {
             // Read anew: the row says since when and until when, also to a later attempt.
             let d = self.row().await?;
@@ -69,6 +68,9 @@ impl Attempt<'_> {
                 return Ok(Some(why));
             }
             let Some((until, _)) = d.watched_until.zip(d.replaced) else { break };
+            if std::mem::take(&mut first) {
+                self.log.write("watching the release").await;
+            }
             match self.ill(session, server, d.deployed_at).await? {
                 None => bad = 0,
                 Some(why) if bad + 1 >= BAD_LOOKS => return Ok(Some(why)),

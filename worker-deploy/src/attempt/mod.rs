@@ -193,8 +193,8 @@ impl<'a> Attempt<'a> {
         if let Some((session, _)) = self.reach_server().await? {
             steps::claim(&session, &self.release, false).await?;
             self.leave_nothing_behind(&session).await?;
-            around("stopping", steps::take_down(&session, &self.release)).await?;
             steps::lead_away(&session, &self.release, None).await?;
+            around("stopping", steps::take_down(&session, &self.release)).await?;
             session.close().await;
         }
         self.log.write("stopped").await;

@@ -2,6 +2,7 @@
 //! (`BYOP_TEST_ENV_FILE`).
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod asks;
 mod components;
 mod failures;
 mod interruptions;

@@ -77,7 +77,8 @@ END
 exit 70
 "#;
 
-/// A database that is being filled by an attempt before this one is dropped with that one's connection.
+/// A database that is being filled by an attempt before this one is dropped with that one's connection. One that died in the
+/// change has left the app without its database, which is not to wait until the copy is there once more.
 const RESTORE_BEGIN: &str = r#"set -eu
 c=$(docker ps -q --filter "label=byop.service=$1" | head -n 1)
 [ -n "$c" ] || exit 69
@@ -97,6 +98,7 @@ need=$(docker exec "$c" psql -XAtq -U app -d postgres -c "select pg_database_siz
 free=$(df -P -k "$(docker info -f '{{.DockerRootDir}}')" | awk 'NR == 2 { printf "%.0f", $(NF-2) * 1024 }')
 [ "$((need + need / 4 + $3))" -le "$free" ] || exit 73
 sql "$@" <<'END'
+alter database app with allow_connections true;
 drop database if exists :"fresh" with (force);
 create database :"fresh" template template0;
 END
